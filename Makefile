@@ -1,0 +1,51 @@
+# One command a job; each sets up .venv by itself and is quick the second time.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+RUN_STAMP := $(VENV)/.run-stamp
+DEV_STAMP := $(VENV)/.dev-stamp
+PIP := $(PY) -m pip --disable-pip-version-check
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check format codegen bench collector clean
+
+help:  ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 20
+
+$(RUN_STAMP): pyproject.toml constraints.txt
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PIP) install -q --upgrade -c constraints.txt pip
+	$(PIP) install -q -c constraints.txt -e '.[agent,demo]'
+	@touch $@
+
+$(DEV_STAMP): $(RUN_STAMP)
+	$(PIP) install -q -c constraints.txt --group dev
+	@touch $@
+
+venv: $(DEV_STAMP)  ## set up .venv with everything that developing needs
+
+demo: $(RUN_STAMP)  ## watch a real RAG app answer questions, end to end
+	@$(VENV)/bin/ragwatch demo $(ARGS)
+
+test: $(DEV_STAMP)  ## run the tests
+	$(PY) -m pytest -n auto --dist worksteal -q $(ARGS)
+
+check: $(DEV_STAMP)  ## format, lint, types, layers, generated files
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/ragwatch codegen --check
+	$(PY) -m pytest -q -n 0 tests/test_layers.py
+	$(PY) -m pytest -q -n 0 --doctest-modules ragwatch
+
+format: $(DEV_STAMP)  ## rewrite the code in the house format
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+codegen: $(RUN_STAMP)  ## write the files that derive from the catalogue
+	$(VENV)/bin/ragwatch codegen
+
+bench: $(DEV_STAMP)  ## measure what ragwatch costs, beside the raw OpenTelemetry SDK
+	$(PY) -m benchmarks $(ARGS)
+
+clean:  ## remove the environment and caches of this checkout
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
