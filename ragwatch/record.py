@@ -175,7 +175,7 @@ def step_to_dict(step: Step) -> dict[str, Any]:
 
 def step_from_dict(data: dict[str, Any]) -> Step:
     """The step that ``step_to_dict`` made; raises ``ValueError`` where a required key is missing."""
-    known = {key: value for key, value in data.items() if key in Step._fields}
+    known = {"parent_id": None, **{key: value for key, value in data.items() if key in Step._fields}}
     try:
         if known.get("documents") is not None:
             known["documents"] = tuple(Document(**{"id": None, **document}) for document in known["documents"])

@@ -1,0 +1,3 @@
+"""ragwatch: observability for RAG applications."""
+
+__version__ = "0.1.0"
