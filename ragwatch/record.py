@@ -32,7 +32,7 @@ class Document(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One step of a RAG query (or a step that belongs to no query): what it was, how long, how it ended, what it saw."""
+    """One step of a RAG query (or one that belongs to no query): what it was, how long, how it ended, what it saw."""
 
     step: str
     name: str
@@ -128,7 +128,8 @@ class QueryRecord(NamedTuple):
     def to_json(self) -> str:
         """The record as one line of JSON; what is unknown is left out.
 
-        >>> record = QueryRecord("ab" * 16, "cd" * 8, "bot", "prod", 1, 2, steps=(Step("embed", "embed", "ef" * 8, None, 1, 2),))
+        >>> step = Step("embed", "embed", "ef" * 8, None, 1, 2)
+        >>> record = QueryRecord("ab" * 16, "cd" * 8, "bot", "prod", 1, 2, steps=(step,))
         >>> QueryRecord.from_json(record.to_json()) == record
         True
         """
@@ -136,7 +137,7 @@ class QueryRecord(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain dicts and lists; what is unknown is left out."""
-        out = {key: value for key, value in zip(self._fields, self, strict=True) if value is not None}
+        out: dict[str, Any] = {key: value for key, value in zip(self._fields, self, strict=True) if value is not None}
         out["steps"] = [step_to_dict(step) for step in self.steps]
         out["critical_path"] = [list(part) for part in self.critical_path]
         if self.label is not None:
@@ -164,7 +165,7 @@ class QueryRecord(NamedTuple):
 
 def step_to_dict(step: Step) -> dict[str, Any]:
     """A step as a plain dict; what is unknown is left out."""
-    out = {key: value for key, value in zip(step._fields, step, strict=True) if value is not None}
+    out: dict[str, Any] = {key: value for key, value in zip(step._fields, step, strict=True) if value is not None}
     if step.documents is not None:
         out["documents"] = [
             {key: value for key, value in zip(doc._fields, doc, strict=True) if value is not None}
