@@ -177,7 +177,7 @@ class State:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> State:
-        """The state that ``to_json`` made; metrics that this version does not know, or with other edges, are left out."""
+        """The state that ``to_json`` made; metrics unknown to this version or with other edges are left out."""
         state = cls()
         for name, block in data.items():
             metric = METRICS.get(name)

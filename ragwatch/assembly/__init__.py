@@ -1,0 +1,1 @@
+"""Spans to query records: bounded assembly, completion, critical path."""

@@ -1,0 +1,101 @@
+"""From the steps of one query to its ``QueryRecord``: outcome, cause, cache, critical path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ragwatch.assembly.critical_path import critical_path
+from ragwatch.conventions.own import query_fields
+from ragwatch.record import QueryRecord, Step
+
+
+def complete(
+    root: Step,
+    steps: Sequence[Step],
+    *,
+    service: str,
+    environment: str,
+    instance: str | None = None,
+    counted: bool = False,
+) -> QueryRecord:
+    """The record of the query whose root step is ``root`` and whose other steps are ``steps``, in any order.
+
+    A step whose parent is not among them hangs below the root. A query whose own outcome is ok but one of whose steps
+    answered by a fallback is ``degraded``. The cause of an error is the deepest failing step on the path of the failure
+    that ended last; ancestors only carry it.
+    """
+    children = _children(root, steps)
+    fields = query_fields(root.extra)
+    outcome, reason = root.outcome, root.degraded_reason
+    cause: Step | None = None
+    if outcome == "error":
+        cause = _cause(root, children)
+    elif outcome == "ok":
+        fallback = next((step for step in steps if step.outcome == "degraded"), None)
+        if fallback is not None:
+            outcome, reason = "degraded", fallback.degraded_reason
+    failing = cause or root
+    return QueryRecord(
+        trace_id=root.trace_id,
+        span_id=root.span_id,
+        service=service,
+        environment=environment,
+        start_ns=root.start_ns,
+        end_ns=root.end_ns,
+        name=root.name,
+        outcome=outcome,
+        cause_step=cause.step if cause else None,
+        cause_span_id=cause.span_id if cause else None,
+        error_type=failing.error_type,
+        error_class=failing.error_class,
+        error_message=failing.error_message,
+        degraded_reason=reason,
+        cache=_cache(steps),
+        steps=tuple(sorted(steps, key=_start)) if len(steps) > 1 else tuple(steps),
+        critical_path=critical_path(root, children),
+        instance=instance,
+        counted=counted,
+        **fields,
+    )
+
+
+def _children(root: Step, steps: Sequence[Step]) -> dict[str, list[Step]]:
+    known = {step.span_id for step in steps}
+    children: dict[str, list[Step]] = {}
+    for step in steps:
+        parent = step.parent_id if step.parent_id in known and step.parent_id != step.span_id else root.span_id
+        children.setdefault(parent or root.span_id, []).append(step)
+    return children
+
+
+def _cause(root: Step, children: dict[str, list[Step]]) -> Step:
+    """Follow the failure down: of the failing children the one that ended last carried it."""
+    at = root
+    for _ in range(100):
+        failing = [step for step in children.get(at.span_id, ()) if step.outcome == "error"]
+        if not failing:
+            return at
+        at = max(failing, key=_end)
+    return at
+
+
+def _cache(steps: Sequence[Step]) -> str:
+    """What the first cache that was asked said; later ones are caches of steps, not of the query."""
+    first: Any = None
+    for step in steps:
+        if (
+            step.step == "cache"
+            and step.cache_result in {"hit", "miss"}
+            and (first is None or step.start_ns < first[0])
+        ):
+            first = (step.start_ns, step.cache_result)
+    return first[1] if first else "none"
+
+
+def _start(step: Step) -> int:
+    return step.start_ns
+
+
+def _end(step: Step) -> int:
+    return step.end_ns

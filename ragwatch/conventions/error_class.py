@@ -1,0 +1,100 @@
+"""One table from the error names that instrumentors and clients use to the closed set of error classes.
+
+The names come from what real clients raise for the same failure (``RateLimitError``, ``openai.RateLimitError``,
+``OpenAIRateLimitError``, ``LMRateLimitError`` are one HTTP 429), so the last dotted part is matched, by fragment.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+_FRAGMENTS: tuple[tuple[str, str], ...] = (
+    ("contextlength", "context_length"),
+    ("contextwindow", "context_length"),
+    ("maxtokens", "context_length"),
+    ("contentfilter", "content_filter"),
+    ("contentpolicy", "content_filter"),
+    ("safety", "content_filter"),
+    ("ratelimit", "rate_limited"),
+    ("toomanyrequests", "rate_limited"),
+    ("resourceexhausted", "rate_limited"),
+    ("quota", "rate_limited"),
+    ("throttl", "rate_limited"),
+    ("timeout", "timeout"),
+    ("timedout", "timeout"),
+    ("deadlineexceeded", "timeout"),
+    ("authentication", "auth"),
+    ("unauthorized", "auth"),
+    ("unauthenticated", "auth"),
+    ("permission", "auth"),
+    ("forbidden", "auth"),
+    ("credentials", "auth"),
+    ("internalserver", "server_error"),
+    ("servererror", "server_error"),
+    ("serviceunavailable", "server_error"),
+    ("badgateway", "server_error"),
+    ("unavailable", "server_error"),
+    ("overloaded", "server_error"),
+    ("connect", "connection"),
+    ("brokenpipe", "connection"),
+    ("gaierror", "connection"),
+    ("nameresolution", "connection"),
+    ("remotedisconnected", "connection"),
+    ("networkerror", "connection"),
+    ("badrequest", "invalid_request"),
+    ("invalidrequest", "invalid_request"),
+    ("invalidargument", "invalid_request"),
+    ("unprocessable", "invalid_request"),
+    ("validation", "invalid_request"),
+    ("notfounderror", "invalid_request"),
+    ("valueerror", "invalid_request"),
+    ("typeerror", "invalid_request"),
+)
+_STATUS = re.compile(r"\b(?:error code|status(?: code)?|http(?:/\d(?:\.\d)?)?|code)\W{0,3}([1-5]\d\d)\b", re.IGNORECASE)
+_CONTEXT = re.compile(r"context[_ ](?:length|window)|maximum context", re.IGNORECASE)
+_FILTER = re.compile(r"content[_ ](?:filter|policy)", re.IGNORECASE)
+_BY_STATUS = {400: "invalid_request", 401: "auth", 403: "auth", 404: "invalid_request", 408: "timeout",
+              413: "context_length", 422: "invalid_request", 429: "rate_limited", 504: "timeout"}  # fmt: skip
+
+
+def error_class(error_type: str | None, message: str | None = None) -> str:
+    """The class of a failure, from its type's name and, where that says nothing, from a status code in its message.
+
+    >>> error_class("openai.RateLimitError"), error_class("LMRateLimitError"), error_class("429")
+    ('rate_limited', 'rate_limited', 'rate_limited')
+    >>> error_class("APIStatusError", "Error code: 503 - overloaded"), error_class("Boom"), error_class(None)
+    ('server_error', 'other', 'other')
+    >>> error_class("BadRequestError", "This model's maximum context length is 8192 tokens")
+    'context_length'
+    """
+    named = _of_name(error_type or "")
+    if message and named in {"other", "invalid_request"}:
+        return _of_message(message) or named
+    return named
+
+
+@lru_cache(maxsize=1024)
+def _of_name(name: str) -> str:
+    last = name.rsplit(".", 1)[-1].strip()
+    if last.isdigit() and len(last) == 3:
+        return _of_status(int(last)) or "other"
+    squeezed = last.replace("_", "").replace(" ", "").lower()
+    for fragment, kind in _FRAGMENTS:
+        if fragment in squeezed:
+            return kind
+    return "other"
+
+
+def _of_message(message: str) -> str | None:
+    head = message[:2000]
+    if _CONTEXT.search(head):
+        return "context_length"
+    if _FILTER.search(head):
+        return "content_filter"
+    found = _STATUS.search(head)
+    return _of_status(int(found.group(1))) if found else None
+
+
+def _of_status(status: int) -> str | None:
+    return _BY_STATUS.get(status) or ("server_error" if status >= 500 else None)
