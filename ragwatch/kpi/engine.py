@@ -12,6 +12,7 @@ from ragwatch import catalogue
 from ragwatch.catalogue import Metric, metric
 from ragwatch.errors import CatalogueError
 from ragwatch.kpi.bounds import LabelBounds
+from ragwatch.kpi.rate import RateWindow
 from ragwatch.kpi.state import Histogram, Key, State
 from ragwatch.record import Document, QueryRecord, Step
 from ragwatch.semconv import STEP_OPERATIONS, TOKEN_INPUT, TOKEN_OUTPUT
@@ -32,6 +33,7 @@ class Engine:
     def __init__(self) -> None:
         self.state = State()
         self.bounds = LabelBounds(self.state)
+        self.rate = RateWindow()
 
     # -- what happened ------------------------------------------------------------------------------------------------
 
@@ -51,6 +53,7 @@ class Engine:
         increment = self.state.increment
         for step_name, seconds in record.critical_path:
             increment("rag.query.critical_path", (service, environment, step_name, band), seconds)
+        self.rate.note(record.end_ns / 1e9)
         self._steps(record, service, environment)
         if record.label is not None:
             self._label(record, service, environment)

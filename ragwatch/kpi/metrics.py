@@ -1,0 +1,193 @@
+"""``RAGMetrics``: the KPIs as one value for people and programs; what is unknown is None, never 0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ragwatch.catalogue import METRICS, Ratio
+from ragwatch.kpi.quality import Estimate, mean_interval, wilson
+from ragwatch.kpi.state import Histogram, Key, State
+
+ANSWERED = ("ok", "degraded", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class RAGMetrics:
+    """The KPIs of a state. ``n`` holds the number of observations behind each figure; times are seconds.
+
+    ``retrieval_accuracy`` is the share of judged retrievals that were good, with its interval in
+    ``retrieval_accuracy_interval``; ``recall_at_k`` and ``mrr`` come from labelled queries.
+    """
+
+    query_count: int
+    avg_response_time: float | None
+    error_rate: float | None
+    cache_hit_rate: float | None
+    retrieval_accuracy: float | None
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    throughput: float | None
+    availability: float | None
+    empty_retrieval_rate: float | None
+    degraded_rate: float | None
+    rejected_rate: float | None
+    token_coverage: float | None
+    cost_usd: float | None
+    retrieval_accuracy_interval: Estimate | None = None
+    recall_at_k: dict[str, Estimate] = field(default_factory=dict)
+    mrr: dict[str, Estimate] = field(default_factory=dict)
+    breaker_states: dict[str, dict[str, int]] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+    steps: dict[str, dict[str, float]] = field(default_factory=dict)
+    n: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, state: State, *, service: str | None = None, throughput: float | None = None) -> RAGMetrics:
+        """The KPIs of a state, of one service or of all.
+
+        >>> RAGMetrics.of(State()).error_rate is None
+        True
+        """
+        view = _View(state, service)
+        latency = view.merged("rag.query.duration", "outcome", ANSWERED)
+        total = view.sum(Ratio("rag.query.duration"))
+        answered = view.sum(Ratio("rag.query.duration", "outcome", ANSWERED))
+        failed = view.sum(Ratio("rag.query.duration", "outcome", ("error",)))
+        rejected = view.sum(Ratio("rag.query.duration", "outcome", ("rejected",)))
+        degraded = view.sum(Ratio("rag.query.duration", "outcome", ("degraded",)))
+        lookups = view.sum(Ratio("rag.cache.lookups", "result", ("hit", "miss")))
+        retrievals = view.sum(Ratio("rag.retrieval.requests", "result", ("ok", "empty", "below_threshold")))
+        calls = view.sum(Ratio("rag.usage.calls"))
+        costs = view.cells("rag.cost")
+        accuracy = wilson(view.judged("good"), view.judged("good") + view.judged("bad"))
+        return cls(
+            query_count=int(total),
+            avg_response_time=_share(latency.sum, latency.count),
+            error_rate=_share(failed, answered),
+            cache_hit_rate=_share(view.sum(Ratio("rag.cache.lookups", "result", ("hit",))), lookups),
+            retrieval_accuracy=accuracy.value if accuracy else None,
+            p50=latency.quantile(0.5),
+            p95=latency.quantile(0.95),
+            p99=latency.quantile(0.99),
+            throughput=throughput,
+            availability=_share(answered - failed, answered + rejected),
+            empty_retrieval_rate=_share(view.sum(Ratio("rag.retrieval.requests", "result", ("empty",))), retrievals),
+            degraded_rate=_share(degraded, answered),
+            rejected_rate=_share(rejected, answered + rejected),
+            token_coverage=_share(view.sum(Ratio("rag.usage.calls", "known", ("true",))), calls),
+            cost_usd=sum(value for _, value in costs) if costs else None,
+            retrieval_accuracy_interval=accuracy,
+            recall_at_k=view.means("rag.labelled.recall"),
+            mrr=view.means("rag.labelled.reciprocal_rank"),
+            breaker_states=view.breakers(),
+            errors=view.errors(),
+            steps=view.steps(),
+            n={
+                "query_count": int(total),
+                "latency": latency.count,
+                "error_rate": int(answered),
+                "cache_hit_rate": int(lookups),
+                "retrieval_accuracy": accuracy.n if accuracy else 0,
+                "empty_retrieval_rate": int(retrievals),
+                "availability": int(answered + rejected),
+                "token_coverage": int(calls),
+            },
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The KPIs as plain JSON values; estimates as {value, low, high, n}."""
+        out = asdict(self)
+        if self.retrieval_accuracy_interval is not None:
+            out["retrieval_accuracy_interval"] = self.retrieval_accuracy_interval._asdict()
+        out["recall_at_k"] = {k: estimate._asdict() for k, estimate in self.recall_at_k.items()}
+        out["mrr"] = {k: estimate._asdict() for k, estimate in self.mrr.items()}
+        return out
+
+
+def _share(part: float, whole: float) -> float | None:
+    return part / whole if whole > 0 else None
+
+
+class _View:
+    """The series of one service (or of all) in a state."""
+
+    def __init__(self, state: State, service: str | None) -> None:
+        self._state = state
+        self._service = service
+
+    def cells(self, name: str) -> list[tuple[Key, Any]]:
+        series = self._state.series(name).items()
+        return [(key, cell) for key, cell in list(series) if self._service is None or key[0] == self._service]
+
+    def sum(self, ratio: Ratio) -> float:
+        position = _position(ratio.metric, ratio.key) if ratio.key else -1
+        return float(
+            sum(
+                cell.count if isinstance(cell, Histogram) else cell
+                for key, cell in self.cells(ratio.metric)
+                if position < 0 or key[position] in ratio.values
+            )
+        )
+
+    def merged(self, name: str, label: str, values: Iterable[str]) -> Histogram:
+        position, wanted = _position(name, label), set(values)
+        total = Histogram(METRICS[name].buckets)
+        for key, cell in self.cells(name):
+            if key[position] in wanted:
+                total.add(cell)
+        return total
+
+    def judged(self, verdict: str) -> float:
+        target, at = _position("rag.judgements", "target"), _position("rag.judgements", "verdict")
+        cells = self.cells("rag.judgements")
+        return float(sum(cell for key, cell in cells if key[target] == "retrieval" and key[at] == verdict))
+
+    def means(self, name: str) -> dict[str, Estimate]:
+        position = _position(name, "k")
+        totals = self._by(name, lambda key: key[position])
+        squares = self._by(f"{name}.squares", lambda key: key[position])
+        counts = self._by("rag.labelled.queries", lambda key: key[position])
+        out = {}
+        for k, n in counts.items():
+            estimate = mean_interval(totals.get(k, 0.0), squares.get(k, 0.0), n, bounds=(0.0, 1.0))
+            if estimate is not None:
+                out[k] = estimate
+        return out
+
+    def breakers(self) -> dict[str, dict[str, int]]:
+        out: dict[str, dict[str, int]] = {}
+        for key, value in self.cells("rag.breaker.state"):
+            if value > 0:
+                states = out.setdefault(key[2], {})
+                states[key[3]] = states.get(key[3], 0) + int(value)
+        return out
+
+    def errors(self) -> dict[str, int]:
+        totals = self._by("rag.query.errors", lambda key: f"{key[2]}/{key[3]}")
+        return {cause: int(count) for cause, count in sorted(totals.items(), key=lambda item: -item[1])}
+
+    def steps(self) -> dict[str, dict[str, float]]:
+        out: dict[str, dict[str, float]] = {}
+        position = _position("rag.step.duration", "step")
+        names = dict.fromkeys(key[position] for key, _ in self.cells("rag.step.duration"))
+        for name in names:
+            total = self.merged("rag.step.duration", "step", (name,))
+            if total.count:
+                quantiles = {
+                    q: total.quantile(share) or 0.0 for q, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+                }
+                out[name] = {"count": total.count, "mean": total.sum / total.count, **quantiles}
+        return out
+
+    def _by(self, name: str, group: Callable[[Key], str]) -> dict[str, float]:
+        totals: dict[str, float] = {}
+        for key, value in self.cells(name):
+            totals[group(key)] = totals.get(group(key), 0.0) + value
+        return totals
+
+
+def _position(name: str, label: str) -> int:
+    return METRICS[name].label_names.index(label)

@@ -1,0 +1,154 @@
+"""A state as cumulative OTLP metrics with exemplars, and back.
+
+Out goes through opentelemetry's own metric types, so that any of its exporters can send them. Every point carries
+``service`` and ``environment`` as attributes: the series are the same whether Prometheus scrapes them or a collector
+hands them on. What comes back is exact: buckets, sums and exemplars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.sdk.metrics import Exemplar
+from opentelemetry.sdk.metrics import export as otel
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from ragwatch import __version__, semconv
+from ragwatch.catalogue import METRICS, Metric
+from ragwatch.kpi.state import Cell, Histogram, State
+
+_CUMULATIVE = otel.AggregationTemporality.CUMULATIVE
+_PROTO_CUMULATIVE = 2
+
+
+class Stream(NamedTuple):
+    """One process' metrics: its instance id and when it began to count, and whose they are."""
+
+    instance: str
+    start_ns: int
+    service: str
+
+
+def to_metrics(state: State, resource: Resource, *, start_ns: int, now_ns: int) -> otel.MetricsData:
+    """The state as one export of OpenTelemetry's metric types."""
+    metrics = [
+        _to_metric(METRICS[name], cells.items(), start_ns, now_ns)
+        for name, cells in state.metrics.items()
+        if cells and name in METRICS
+    ]
+    scope = otel.ScopeMetrics(InstrumentationScope(semconv.SCOPE_NAME, __version__), metrics, "")
+    return otel.MetricsData([otel.ResourceMetrics(resource, [scope], resource.schema_url)])
+
+
+def to_request(state: State, resource: Resource, *, start_ns: int, now_ns: int) -> bytes:
+    """The state as the bytes of an ``ExportMetricsServiceRequest``."""
+    data = to_metrics(state, resource, start_ns=start_ns, now_ns=now_ns)
+    return encode_metrics(data).SerializeToString()
+
+
+def _to_metric(
+    metric: Metric, series: Iterable[tuple[tuple[str, ...], Cell]], start_ns: int, now_ns: int
+) -> otel.Metric:
+    names = metric.label_names
+    numbers: list[otel.NumberDataPoint] = []
+    histograms: list[otel.HistogramDataPoint] = []
+    for key, cell in list(series):
+        attributes = {name: value for name, value in zip(names, key, strict=True) if value}
+        if isinstance(cell, Histogram):
+            histograms.append(_to_histogram(attributes, cell, start_ns, now_ns))
+        else:
+            numbers.append(otel.NumberDataPoint(attributes, start_ns, now_ns, cell))
+    data: otel.DataT
+    if metric.kind == "histogram":
+        data = otel.Histogram(histograms, _CUMULATIVE)
+    elif metric.kind == "counter":
+        data = otel.Sum(numbers, _CUMULATIVE, is_monotonic=True)
+    else:
+        data = otel.Gauge(numbers)
+    return otel.Metric(metric.name, metric.description, metric.unit, data)
+
+
+def _to_histogram(attributes: dict[str, str], cell: Histogram, start_ns: int, now_ns: int) -> otel.HistogramDataPoint:
+    exemplars = [
+        Exemplar({}, value, int(time_s * 1e9), int(span_id, 16), int(trace_id, 16))
+        for value, trace_id, span_id, time_s in list(cell.exemplars.values())
+    ]
+    counts = cell.counts[:]
+    return otel.HistogramDataPoint(
+        attributes=attributes,
+        start_time_unix_nano=start_ns,
+        time_unix_nano=now_ns,
+        count=sum(counts),
+        sum=cell.sum,
+        bucket_counts=counts,
+        explicit_bounds=cell.edges,
+        min=_unknown(),
+        max=_unknown(),
+        exemplars=exemplars,
+    )
+
+
+def _unknown() -> Any:
+    """Minimum and maximum are optional in OTLP; the engine keeps neither."""
+    return None
+
+
+def from_request(body: bytes) -> list[tuple[Stream, State]]:
+    """What ragwatch's own scope says in an ``ExportMetricsServiceRequest``: a state for each process.
+
+    Other scopes' metrics, metrics that the catalogue does not know, and points that are not cumulative are left out.
+    Raises ``google.protobuf.message.DecodeError`` for bytes that are no such request.
+    """
+    request = ExportMetricsServiceRequest.FromString(body)
+    found: dict[Stream, State] = {}
+    for resource_metrics in request.resource_metrics:
+        resource = {item.key: item.value.string_value for item in resource_metrics.resource.attributes}
+        for scope_metrics in resource_metrics.scope_metrics:
+            if scope_metrics.scope.name != semconv.SCOPE_NAME:
+                continue
+            for metric in scope_metrics.metrics:
+                declared = METRICS.get(metric.name)
+                if declared is not None:
+                    _take(declared, metric, resource, found)
+    return list(found.items())
+
+
+def _take(declared: Metric, metric: Any, resource: Mapping[str, str], found: dict[Stream, State]) -> None:
+    kind = metric.WhichOneof("data")
+    expected = {"counter": "sum", "gauge": "gauge", "histogram": "histogram"}[declared.kind]
+    if kind != expected:
+        return
+    data = getattr(metric, kind)
+    if kind != "gauge" and data.aggregation_temporality != _PROTO_CUMULATIVE:
+        return
+    for point in data.data_points:
+        stream = Stream(
+            resource.get(semconv.SERVICE_INSTANCE_ID, ""),
+            point.start_time_unix_nano,
+            resource.get(semconv.SERVICE_NAME, ""),
+        )
+        held = {item.key: item.value.string_value for item in point.attributes}
+        key = tuple(held.get(label, "") for label in declared.label_names)
+        cell: Cell
+        if kind == "histogram":
+            if tuple(point.explicit_bounds) != declared.buckets:
+                continue
+            cell = _from_histogram(declared, point)
+        else:
+            cell = float(point.as_int) if point.WhichOneof("value") == "as_int" else point.as_double
+        found.setdefault(stream, State()).add_cell(declared, key, cell)
+
+
+def _from_histogram(declared: Metric, point: Any) -> Histogram:
+    cell = Histogram(declared.buckets)
+    cell.counts = [int(count) for count in point.bucket_counts]
+    cell.sum = point.sum
+    for exemplar in point.exemplars:
+        value = exemplar.as_double
+        index = next((i for i, edge in enumerate(cell.edges) if value <= edge), len(cell.edges))
+        cell.exemplars[index] = (value, exemplar.trace_id.hex(), exemplar.span_id.hex(), exemplar.time_unix_nano / 1e9)
+    return cell
