@@ -34,7 +34,7 @@ def render(state: State, *, with_openmetrics: bool = False) -> bytes:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(StateCollector(lambda: state))
     write = openmetrics.generate_latest if with_openmetrics else generate_latest
-    return bytes(write(registry))  # type: ignore[no-untyped-call]
+    return bytes(write(registry))
 
 
 def negotiate(accept: str) -> tuple[bool, str]:

@@ -74,7 +74,7 @@ def _to_metric(
 
 def _to_histogram(attributes: dict[str, str], cell: Histogram, start_ns: int, now_ns: int) -> otel.HistogramDataPoint:
     exemplars = [
-        Exemplar({}, value, int(time_s * 1e9), int(span_id, 16), int(trace_id, 16))
+        Exemplar({}, value, round(time_s * 1e9), int(span_id, 16), int(trace_id, 16))
         for value, trace_id, span_id, time_s in list(cell.exemplars.values())
     ]
     counts = cell.counts[:]

@@ -1,0 +1,57 @@
+"""Privacy: what people asked, what documents say and what models answered stays here unless the app says otherwise."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from ragwatch.config.otel_env import Content
+from ragwatch.semconv import CONTENT_KEYS, CONTENT_PREFIXES, CONTENT_SUFFIXES
+
+TRUNCATED_CHARACTERS = 100
+
+
+class ContentPolicy:
+    """Decides what becomes of text: ``off`` leaves it out, ``truncated`` keeps 100 characters, ``full`` keeps all.
+
+    >>> ContentPolicy("off").text("who is it?") is None, ContentPolicy("full").text("who is it?")
+    (True, 'who is it?')
+    """
+
+    __slots__ = ("_known", "mode")
+
+    def __init__(self, mode: Content) -> None:
+        self.mode = mode
+        self._known: dict[str, bool] = {}
+
+    def text(self, value: str | None) -> str | None:
+        """The text as it may leave the process, or None."""
+        if value is None or self.mode == "off":
+            return None
+        return value if self.mode == "full" else value[:TRUNCATED_CHARACTERS]
+
+    def is_content(self, key: str) -> bool:
+        """Whether an attribute of that name carries text (cached by name)."""
+        known = self._known.get(key)
+        if known is None:
+            known = key in CONTENT_KEYS or key.startswith(CONTENT_PREFIXES) or key.endswith(CONTENT_SUFFIXES)
+            if len(self._known) < 10_000:
+                self._known[key] = known
+        return known
+
+    def attribute(self, key: str, value: Any) -> Any:
+        """The attribute's value as it may leave the process; None where it may not."""
+        if self.mode == "full" or not self.is_content(key):
+            return value
+        if self.mode == "off":
+            return None
+        return value[:TRUNCATED_CHARACTERS] if isinstance(value, str) else None
+
+
+def hashed(value: str) -> str:
+    """A stable stand-in for a user's id: 16 hex digits of SHA-256, as OpenTelemetry's ``user.hash``.
+
+    >>> hashed("ann@example.com")
+    '71d4f55f72fa128d'
+    """
+    return hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()[:16]
