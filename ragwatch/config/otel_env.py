@@ -128,7 +128,7 @@ class _Reader:
 
     def number(self, name: str, default: float) -> float:
         value = self._parsed(name, float, "a number", default)
-        if value != value or value < 0:
+        if not 0 <= value < 1e15:
             return self._unreadable(name, str(value), "a number of at least 0", default)
         return value
 
@@ -140,9 +140,11 @@ class _Reader:
 
     def content(self, name: str) -> Content:
         value = (self.text(name) or "off").lower()
-        if value == "truncated" or value == "full" or value == "off":  # noqa: PLR1714  (narrows the Literal)
-            return value
-        return self._unreadable(name, value, "off, truncated or full", "off")
+        known: dict[str, Content] = {"off": "off", "truncated": "truncated", "full": "full"}
+        if value in known:
+            return known[value]
+        self.warn(f"{name}={value!r} is not off, truncated or full; off is used: no text leaves the process")
+        return "off"
 
     def endpoint(self, signal: Signal) -> Endpoint | None:
         upper = signal.upper()
@@ -153,11 +155,15 @@ class _Reader:
             self.warn(f"OTEL_{upper}_EXPORTER={exporter} is not honoured by ragwatch; it sends otlp, or none")
         protocol = self._otlp(signal, "PROTOCOL") or "http/protobuf"
         if protocol not in PROTOCOLS:
-            protocol = self._unreadable(f"OTEL_EXPORTER_OTLP_{upper}_PROTOCOL", protocol, "/".join(PROTOCOLS), "http/protobuf")
+            protocol = self._unreadable(
+                f"OTEL_EXPORTER_OTLP_{upper}_PROTOCOL", protocol, "/".join(PROTOCOLS), "http/protobuf"
+            )
         timeout = self.number(f"OTEL_EXPORTER_OTLP_{upper}_TIMEOUT", self.number("OTEL_EXPORTER_OTLP_TIMEOUT", 10.0))
         compression = self._otlp(signal, "COMPRESSION") or "none"
         if compression not in {"none", "gzip"}:
-            compression = self._unreadable(f"OTEL_EXPORTER_OTLP_{upper}_COMPRESSION", compression, "none or gzip", "none")
+            compression = self._unreadable(
+                f"OTEL_EXPORTER_OTLP_{upper}_COMPRESSION", compression, "none or gzip", "none"
+            )
         return Endpoint(
             url=self._url(signal, protocol),
             protocol=protocol,

@@ -26,8 +26,8 @@ def to_documents(hits: Iterable[Any], *, keep_text: KeepText) -> tuple[Document,
     """The documents of a retrieval, ranked from 1 in the order given.
 
     An item is a string (its id), a mapping, a ``(document, score)`` pair, an ``(id, score)`` pair, or an object with
-    the usual fields of LangChain (``page_content``, ``metadata``, ``id``), LlamaIndex (``node``, ``score``, ``node_id``)
-    or Haystack (``id``, ``content``, ``score``, ``meta``). ``{"documents": […]}`` and Chroma's parallel lists
+    the usual fields of LangChain (``page_content``, ``metadata``, ``id``), of LlamaIndex (``node``, ``score``,
+    ``node_id``) or of Haystack (``id``, ``content``, ``score``, ``meta``). ``{"documents": […]}`` and Chroma's lists
     (``{"ids": [[…]], "distances": [[…]]}``) are opened. ``keep_text`` decides what text may stay.
 
     >>> [d.id for d in to_documents(["a", {"id": 7, "score": 0.5}, ("c", 0.25)], keep_text=lambda text: None)]
@@ -84,7 +84,9 @@ def _document(item: Any, rank: int, keep_text: KeepText) -> Document:
     else:
         read = _reader(item)
     node = read("node") or read("document")
-    inner = None if node is None or isinstance(node, str) else (node.get if isinstance(node, Mapping) else _reader(node))
+    inner = (
+        None if node is None or isinstance(node, str) else (node.get if isinstance(node, Mapping) else _reader(node))
+    )
     metadata = _first(("metadata", "meta", "payload"), read, inner)
     meta: Callable[[str], Any] | None = metadata.get if isinstance(metadata, Mapping) else None
     if score is None:

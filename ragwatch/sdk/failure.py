@@ -34,16 +34,19 @@ def outcome_of(exception: BaseException) -> str:
 
 
 def exception_attributes(exception: BaseException, content: ContentPolicy) -> dict[str, Any]:
-    """The attributes of OpenTelemetry's exception event. The message may quote a question or a document, so it stays
-    here unless content may leave; frames and source lines of the program always go.
+    """The attributes of OpenTelemetry's exception event.
+
+    The message may quote a question or a document, so it stays here unless content may leave; frames and source lines
+    of the program always go.
     """
     kind = type(exception)
     name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
     frames = "".join(traceback.format_tb(exception.__traceback__, limit=-FRAMES))
     message = content.text(str(exception))
+    last = f"{name}: {message}" if message else name
     found = {
         semconv.EXCEPTION_TYPE: name,
-        semconv.EXCEPTION_STACKTRACE: f"Traceback (most recent call last):\n{frames}{name}{': ' + message if message else ''}",
+        semconv.EXCEPTION_STACKTRACE: f"Traceback (most recent call last):\n{frames}{last}",
     }
     if message is not None:
         found[semconv.EXCEPTION_MESSAGE] = message

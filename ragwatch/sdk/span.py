@@ -19,6 +19,7 @@ from ragwatch.sdk.guard import fault, say_once
 from ragwatch.sdk.step import StepApi
 
 if TYPE_CHECKING:
+    from ragwatch.sdk.content import ContentPolicy
     from ragwatch.sdk.recorder import Recorder
 
 OK, ERROR = 1, 2
@@ -151,7 +152,7 @@ class Span(StepApi, trace.Span):
         exception: BaseException,
         attributes: Mapping[str, Any] | None = None,
         timestamp: int | None = None,
-        escaped: bool = False,  # noqa: FBT001, FBT002  (OpenTelemetry's signature)
+        escaped: bool = False,
     ) -> None:
         """Record an exception as an event; its message only where content may leave."""
         try:
@@ -178,7 +179,9 @@ class Span(StepApi, trace.Span):
             if outcome != "error":
                 attributes[semconv.OUTCOME] = outcome
             kind = type(exception)
-            attributes.setdefault(semconv.ERROR_TYPE, f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins."))
+            attributes.setdefault(
+                semconv.ERROR_TYPE, f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+            )
             if outcome == "error":
                 self.record_exception(exception, escaped=True)
                 if self.status_number == 0:
@@ -187,7 +190,7 @@ class Span(StepApi, trace.Span):
         except Exception as error:  # noqa: BLE001
             fault("fail", error)
 
-    def __exit__(self, exc_type: Any, exc: BaseException | None, tb: Any) -> None:
+    def __exit__(self, exc_type: object, exc: BaseException | None, tb: object) -> None:
         """End the span when a ``with`` block over it ends."""
         if exc is not None and not self.end_ns:
             self.fail(exc)
@@ -196,7 +199,7 @@ class Span(StepApi, trace.Span):
     # -- the SDK's ReadableSpan ---------------------------------------------------------------------------------------
 
     @property
-    def content(self) -> Any:
+    def content(self) -> ContentPolicy:  # type: ignore[override]
         """The privacy policy in force."""
         return self.recorder.content
 
@@ -210,7 +213,9 @@ class Span(StepApi, trace.Span):
         """The identity of its parent, or None for a root."""
         if not self.parent_span_id:
             return None
-        return SpanContext(self.trace_id, self.parent_span_id, self.parent_remote, TraceFlags(self.flags), self.trace_state)
+        return SpanContext(
+            self.trace_id, self.parent_span_id, self.parent_remote, TraceFlags(self.flags), self.trace_state
+        )
 
     @property
     def kind(self) -> SpanKind:
@@ -240,12 +245,12 @@ class Span(StepApi, trace.Span):
     @property
     def events(self) -> Sequence[Any]:
         """The events as the SDK's values."""
-        return self.recorder.readable(self).events
+        return tuple(self.recorder.readable(self).events)
 
     @property
     def links(self) -> Sequence[Any]:
         """The links as the SDK's values."""
-        return self.recorder.readable(self).links
+        return tuple(self.recorder.readable(self).links)
 
     @property
     def resource(self) -> Any:
@@ -262,6 +267,7 @@ class Span(StepApi, trace.Span):
         return str(self.recorder.readable(self).to_json(indent))
 
     scope: Any = None
+    epoch: Any = None
 
 
 def _owned(value: Any) -> Any:

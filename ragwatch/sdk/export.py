@@ -1,0 +1,231 @@
+"""How one request of OTLP reaches a receiver, and what its answer means. One class a protocol, loaded when needed.
+
+Bodies are serialised ``Export*ServiceRequest``s for every protocol, so that queue, retry and the count of what was lost
+are the same code: an answer is delivered, to be tried again, or refused for good (the OTLP specification's tables).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import json
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+from ragwatch import __version__
+from ragwatch.config.otel_env import Endpoint, Signal
+
+USER_AGENT = f"ragwatch/{__version__}"
+_RETRYABLE_HTTP = frozenset({429, 502, 503, 504})
+_RETRYABLE_GRPC = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
+_SERVICES = {
+    "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+    "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+}
+
+
+class Answer(NamedTuple):
+    """What a receiver said: delivered (less ``rejected`` items), or not; and if not, whether to try again, and when."""
+
+    delivered: bool
+    again: bool = False
+    after_s: float | None = None
+    rejected: int = 0
+    problem: str = ""
+
+
+class Transport(Protocol):
+    """Sends one serialised request. Never raises."""
+
+    def send(self, body: bytes) -> Answer:
+        """Send it and wait for the answer."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+
+
+def transport(signal: Signal, endpoint: Endpoint) -> Transport:
+    """The transport that an endpoint's protocol asks for."""
+    if endpoint.protocol == "grpc":
+        return GrpcTransport(signal, endpoint)
+    return HttpTransport(signal, endpoint)
+
+
+class HttpTransport:
+    """OTLP over HTTP/1.1, protobuf or JSON, on a kept connection."""
+
+    def __init__(self, signal: Signal, endpoint: Endpoint) -> None:
+        import requests
+
+        self._signal = signal
+        self._endpoint = endpoint
+        self._json = endpoint.protocol == "http/json"
+        self._failed = requests.RequestException
+        self._session = requests.Session()
+        self._session.headers.update(dict(endpoint.headers))
+        self._session.headers["User-Agent"] = USER_AGENT
+        self._session.headers["Content-Type"] = "application/json" if self._json else "application/x-protobuf"
+        if endpoint.gzip:
+            self._session.headers["Content-Encoding"] = "gzip"
+        if endpoint.certificate:
+            self._session.verify = endpoint.certificate
+        if endpoint.client_certificate:
+            pair = (endpoint.client_certificate, endpoint.client_key)
+            self._session.cert = (pair[0], pair[1]) if pair[1] else pair[0]
+
+    def send(self, body: bytes) -> Answer:
+        """Post it; connection faults and the four retryable statuses are to be tried again."""
+        data = to_json(self._signal, body) if self._json else body
+        if self._endpoint.gzip:
+            data = gzip.compress(data, compresslevel=5)
+        try:
+            response = self._session.post(
+                self._endpoint.url, data=data, timeout=self._endpoint.timeout_s, allow_redirects=False
+            )
+        except (self._failed, OSError) as error:
+            return Answer(False, again=True, problem=f"{type(error).__name__} at {self._endpoint.url}")
+        if response.status_code < 300:
+            return Answer(True, rejected=rejected_items(self._signal, response.content, self._json))
+        problem = f"HTTP {response.status_code} from {self._endpoint.url}"
+        again = response.status_code in _RETRYABLE_HTTP
+        return Answer(False, again, _seconds(response.headers.get("Retry-After")), problem=problem)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
+
+
+class GrpcTransport:
+    """OTLP over gRPC with bodies that are serialised already."""
+
+    def __init__(self, signal: Signal, endpoint: Endpoint) -> None:
+        import grpc
+
+        self._signal = signal
+        self._endpoint = endpoint
+        self._grpc = grpc
+        split = urlsplit(endpoint.url if "://" in endpoint.url else f"//{endpoint.url}")
+        target = split.netloc or split.path
+        secure = split.scheme == "https" or (split.scheme not in {"http", "grpc"} and not endpoint.insecure)
+        compression = grpc.Compression.Gzip if endpoint.gzip else grpc.Compression.NoCompression
+        options = [("grpc.primary_user_agent", USER_AGENT)]
+        if secure:
+            credentials = grpc.ssl_channel_credentials(
+                _read(endpoint.certificate), _read(endpoint.client_key), _read(endpoint.client_certificate)
+            )
+            self._channel = grpc.secure_channel(target, credentials, options=options, compression=compression)
+        else:
+            self._channel = grpc.insecure_channel(target, options=options, compression=compression)
+        self._call: Any = self._channel.unary_unary(_SERVICES[signal], _same, _same)
+
+    def send(self, body: bytes) -> Answer:
+        """Call Export; the specification's retryable codes are to be tried again."""
+        try:
+            reply = self._call(body, timeout=self._endpoint.timeout_s, metadata=self._endpoint.headers or None)
+        except self._grpc.RpcError as error:
+            code = error.code().name
+            after = _retry_info(error)
+            again = code in _RETRYABLE_GRPC or (code == "RESOURCE_EXHAUSTED" and after is not None)
+            return Answer(False, again, after, problem=f"gRPC {code} from {self._endpoint.url}")
+        return Answer(True, rejected=rejected_items(self._signal, reply, False))
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.close()
+
+
+def rejected_items(signal: Signal, reply: bytes, is_json: bool) -> int:
+    """How many items a partial success refused; they are not to be sent again."""
+    if not reply or reply == b"{}":
+        return 0
+    try:
+        if is_json:
+            partial = json.loads(reply).get("partialSuccess") or {}
+            return sum(int(value) for key, value in partial.items() if key.startswith("rejected"))
+        message = _messages(signal)[1].FromString(reply).partial_success
+        return int(next((value for field, value in message.ListFields() if field.name.startswith("rejected")), 0))
+    except (ValueError, AttributeError):
+        return 0
+    except Exception as error:  # noqa: BLE001  (protobuf's DecodeError has no common public base)
+        return 0 if type(error).__name__ == "DecodeError" else _raise(error)
+
+
+def to_json(signal: Signal, body: bytes) -> bytes:
+    """A serialised request as OTLP/JSON: protobuf's JSON, with ids in hex and enums as numbers."""
+    from google.protobuf import json_format
+
+    data = json_format.MessageToDict(_messages(signal)[0].FromString(body), use_integers_for_enums=True)
+    _hex_ids(data)
+    return json.dumps(data, separators=(",", ":")).encode()
+
+
+def _hex_ids(data: Any) -> None:
+    if isinstance(data, dict):
+        for key, value in data.items():
+            if key in {"traceId", "spanId", "parentSpanId"} and isinstance(value, str):
+                data[key] = binascii.hexlify(base64.b64decode(value)).decode()
+            else:
+                _hex_ids(value)
+    elif isinstance(data, list):
+        for item in data:
+            _hex_ids(item)
+
+
+def _messages(signal: Signal) -> tuple[Any, Any]:
+    if signal == "traces":
+        from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace
+
+        return trace.ExportTraceServiceRequest, trace.ExportTraceServiceResponse
+    if signal == "metrics":
+        from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics
+
+        return metrics.ExportMetricsServiceRequest, metrics.ExportMetricsServiceResponse
+    from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
+
+    return logs.ExportLogsServiceRequest, logs.ExportLogsServiceResponse
+
+
+def _retry_info(error: Any) -> float | None:
+    """The delay of ``google.rpc.RetryInfo`` in a gRPC status, in seconds."""
+    from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+
+    packed = next((value for key, value in error.trailing_metadata() or () if key == "grpc-status-details-bin"), None)
+    if packed is None:
+        return None
+    info = error_details_pb2.RetryInfo()
+    for detail in status_pb2.Status.FromString(packed).details:
+        if detail.Unpack(info):
+            return float(info.retry_delay.seconds) + float(info.retry_delay.nanos) / 1e9
+    return None
+
+
+def _seconds(header: str | None) -> float | None:
+    """A ``Retry-After`` header in seconds; its HTTP-date form too."""
+    if not header:
+        return None
+    if header.strip().isdigit():
+        return float(header)
+    from datetime import UTC, datetime
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _read(path: str | None) -> bytes | None:
+    if path is None:
+        return None
+    with open(path, "rb") as file:  # noqa: PTH123  (pathlib is not loaded for this)
+        return file.read()
+
+
+def _same(data: bytes) -> bytes:
+    return data
+
+
+def _raise(error: Exception) -> int:
+    raise error

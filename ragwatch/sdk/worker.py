@@ -1,0 +1,199 @@
+"""The worker thread: KPIs, log lines, encoding. Encoded requests go to the sender; it never waits for a receiver."""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic, thread_time, time_ns
+from typing import Any
+
+from ragwatch import semconv
+from ragwatch.config.otel_env import Endpoint, Signal
+from ragwatch.conventions.own import pack_documents
+from ragwatch.record import QueryRecord
+from ragwatch.sdk.anyvalue import DROP
+from ragwatch.sdk.guard import fault
+from ragwatch.sdk.otel_private import without_instrumentation
+from ragwatch.sdk.recorder import Recorder
+from ragwatch.sdk.sender import Batch, Sender
+from ragwatch.sdk.wire import ScopeKey, TraceEncoder
+
+REMOTE_KNOWN = 0x100
+REMOTE = 0x200
+
+
+class Worker:
+    """Drains the recorder's queues, at an interval or when a batch is full."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.settings = recorder.settings
+        endpoints: dict[Signal, Endpoint] = {
+            signal: endpoint  # type: ignore[misc]
+            for signal, endpoint in recorder.settings.endpoints.items()
+            if endpoint is not None
+        }
+        self._signals = frozenset(endpoints)
+        self.sender = Sender(endpoints, recorder.lose)
+        self._encoder = TraceEncoder(
+            recorder.resource.attributes,
+            recorder.resource.schema_url,
+            self._allowed if recorder.content.mode != "full" else None,
+        )
+        self._scopes: dict[Any, ScopeKey] = {}
+        self._query_log: Any = None
+        self._event = threading.Event()
+        self._cycle_lock = threading.Lock()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._start_ns = time_ns()
+        self._metrics_due = monotonic() + self.settings.metrics_interval_s
+        self._counted_at = 0.0
+        recorder.wake = self.wake
+
+    def wake(self) -> None:
+        """Called by the app's threads when there is work; starts the thread at the first call."""
+        if self._thread is None and not self._stopping:
+            with self._cycle_lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="ragwatch-worker", daemon=True)
+                    self._thread.start()
+        if self.recorder.awake:
+            self._event.set()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Handle and deliver everything that has ended by now; False when time ran out."""
+        until = monotonic() + timeout_s
+        with without_instrumentation():
+            self.cycle()
+            self.export_metrics()
+        return self.sender.flush(max(0.0, until - monotonic()))
+
+    def stop(self, timeout_s: float) -> None:
+        """Handle everything, deliver what can be delivered in that time, and end."""
+        self._stopping = True
+        self._event.set()
+        with without_instrumentation():
+            self.cycle()
+            self.export_metrics()
+        self.sender.stop(timeout_s)
+
+    def drain(self) -> None:
+        """Bring the KPIs up to date on the calling thread, with their log lines."""
+        with self._cycle_lock:
+            self._records()
+
+    def cycle(self) -> None:
+        """One round: KPIs and log lines, then spans."""
+        with self._cycle_lock:
+            self.recorder.awake = False
+            self._records()
+            self._spans()
+
+    def export_metrics(self) -> None:
+        """Hand the KPIs to the sender as cumulative OTLP metrics."""
+        if "metrics" not in self._signals:
+            return
+        from ragwatch.kpi.otlp import to_request
+
+        recorder = self.recorder
+        self._metrics_due = monotonic() + self.settings.metrics_interval_s
+        self._overhead("send", self.sender.cpu_s)
+        self.sender.cpu_s = 0.0
+        with recorder.lock:
+            if not recorder.engine.state.metrics:
+                return
+            points = sum(len(cells) for cells in recorder.engine.state.metrics.values())
+            body = to_request(recorder.engine.state, recorder.resource, start_ns=self._start_ns, now_ns=time_ns())
+        self.sender.put(Batch("metrics", body, points))
+
+    def _run(self) -> None:
+        with without_instrumentation():
+            while not self._stopping:
+                self._event.wait(self.settings.schedule_delay_s)
+                self._event.clear()
+                try:
+                    self.cycle()
+                    if monotonic() >= self._metrics_due:
+                        self.export_metrics()
+                except Exception as error:  # noqa: BLE001
+                    fault("worker", error)
+
+    def _records(self) -> None:
+        started = thread_time()
+        records = self.recorder.drain()
+        counted = thread_time()
+        self._overhead("kpi", counted - started)
+        if records and (self.settings.log_queries or "logs" in self._signals):
+            self._log(records)
+            self._overhead("log", thread_time() - counted)
+
+    def _log(self, records: list[QueryRecord]) -> None:
+        if not self.settings.log_queries:
+            return
+        from ragwatch.sdk import logs
+
+        if self._query_log is None:
+            self._query_log = logs.QueryLog()
+        lines = self._query_log.lines(records)
+        if "logs" in self._signals:
+            self.sender.put(Batch("logs", logs.to_request(records, lines, self.recorder.resource), len(lines)))
+
+    def _spans(self) -> None:
+        spans = self.recorder.spans
+        if not spans or "traces" not in self._signals:
+            return
+        started = thread_time()
+        while spans:
+            groups: dict[ScopeKey, list[bytes]] = {}
+            taken = 0
+            for _ in range(min(len(spans), self.settings.max_export_batch_size)):
+                span = spans.popleft()
+                try:
+                    encoded = self._encode(span)
+                except Exception as error:  # noqa: BLE001  (one bad span must not take its batch along)
+                    self.recorder.lose("traces", "encode_failed")
+                    fault("encode", error)
+                    continue
+                groups.setdefault(self._scope(span.scope), []).append(encoded)
+                taken += 1
+            if taken:
+                self.sender.put(Batch("traces", self._encoder.request(groups.items()), taken))
+        self._overhead("encode", thread_time() - started)
+
+    def _encode(self, span: Any) -> bytes:
+        step = span.step
+        if step is not None:
+            attributes = span.attribute_map
+            attributes[semconv.STEP] = step
+            if self.recorder.counts:
+                attributes[semconv.COUNTED] = True
+            documents = span.document_list
+            if documents is not None:
+                attributes[semconv.DOCUMENTS] = pack_documents(documents)
+                attributes.setdefault(semconv.DOCUMENT_COUNT, len(documents))
+            operation = semconv.STEP_OPERATIONS.get(step)
+            if operation is not None and semconv.OPERATION not in attributes:
+                attributes[semconv.OPERATION] = operation
+        if span.parent_span_id:
+            span.flags |= REMOTE_KNOWN | (REMOTE if getattr(span, "parent_remote", False) else 0)
+        return self._encoder.span(span)
+
+    def _allowed(self, key: str, value: Any) -> Any:
+        kept = self.recorder.content.attribute(key, value)
+        return DROP if kept is None and value is not None else kept
+
+    def _scope(self, scope: Any) -> ScopeKey:
+        held = self._scopes.get(scope)
+        if held is None:
+            attributes = tuple((scope.attributes or {}).items())
+            held = ScopeKey(scope.name, scope.version or "", scope.schema_url or "", attributes)
+            if len(self._scopes) < 1000:
+                self._scopes[scope] = held
+        return held
+
+    def _overhead(self, part: str, seconds: float) -> None:
+        if seconds > 0:
+            recorder = self.recorder
+            with recorder.lock:
+                key = (recorder.service, recorder.environment, part)
+                recorder.engine.state.increment("ragwatch.sdk.overhead", key, seconds)
