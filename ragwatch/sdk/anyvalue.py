@@ -13,10 +13,6 @@ from typing import Any
 MAX_CACHED = 8192
 MAX_CACHED_LENGTH = 96
 MAX_DEPTH = 32
-DROP: Any = object()
-"""What a transform returns for an attribute that is to be left out."""
-
-Transform = Callable[[str, Any], Any]
 pack_double = Struct("<d").pack
 pack_fixed64 = Struct("<Q").pack
 _INT64 = range(-(1 << 63), 1 << 63)
@@ -96,11 +92,10 @@ def key_value(key: str, value: Any, depth: int = 0) -> bytes:
 class AttributeEncoder:
     """Encodes attributes under one field tag, with a bounded cache of what was encoded before."""
 
-    __slots__ = ("_bools", "_cached", "_doubles", "_ints", "_strings", "_tag", "_transform")
+    __slots__ = ("_bools", "_cached", "_doubles", "_ints", "_strings", "_tag")
 
-    def __init__(self, tag: bytes, transform: Transform | None = None) -> None:
+    def __init__(self, tag: bytes) -> None:
         self._tag = tag
-        self._transform = transform
         self._strings: dict[tuple[str, str], bytes] = {}
         self._ints: dict[tuple[str, int], bytes] = {}
         self._bools: dict[tuple[str, bool], bytes] = {}
@@ -119,7 +114,7 @@ class AttributeEncoder:
                 held = ints.get((key, value))
             elif kind is bool:
                 held = self._bools.get((key, value))
-            elif kind is float and self._transform is None:
+            elif kind is float:
                 out(self._double(key) + pack_double(value))
                 continue
             else:
@@ -137,8 +132,7 @@ class AttributeEncoder:
         return held
 
     def _encode(self, key: str, value: Any) -> bytes:
-        kept = value if self._transform is None else self._transform(key, value)
-        field = b"" if kept is DROP else sized(self._tag, key_value(key, kept))
+        field = sized(self._tag, key_value(key, value))
         kind = type(value)
         if kind is str:
             if len(value) <= MAX_CACHED_LENGTH:

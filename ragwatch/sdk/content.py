@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from ragwatch.config.otel_env import Content
 from ragwatch.semconv import CONTENT_KEYS, CONTENT_PREFIXES, CONTENT_SUFFIXES
 
 TRUNCATED_CHARACTERS = 100
+MAX_KNOWN = 10_000
 
 
 class ContentPolicy:
@@ -18,11 +20,12 @@ class ContentPolicy:
     (True, 'who is it?')
     """
 
-    __slots__ = ("_known", "mode")
+    __slots__ = ("_clean", "_known", "mode")
 
     def __init__(self, mode: Content) -> None:
         self.mode = mode
         self._known: dict[str, bool] = {}
+        self._clean: set[str] = set()
 
     def text(self, value: str | None) -> str | None:
         """The text as it may leave the process, or None."""
@@ -35,9 +38,27 @@ class ContentPolicy:
         known = self._known.get(key)
         if known is None:
             known = key in CONTENT_KEYS or key.startswith(CONTENT_PREFIXES) or key.endswith(CONTENT_SUFFIXES)
-            if len(self._known) < 10_000:
+            if len(self._known) < MAX_KNOWN:
                 self._known[key] = known
         return known
+
+    def attributes(self, found: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The attributes that may leave the process; the very same mapping where all of them may.
+
+        Names that carry no text are remembered, so that the usual span costs one comparison of sets.
+        """
+        clean = self._clean
+        if self.mode == "full" or found.keys() <= clean:
+            return found
+        kept: dict[str, Any] = {}
+        for key, value in found.items():
+            if not self.is_content(key):
+                kept[key] = value
+                if len(clean) < MAX_KNOWN:
+                    clean.add(key)
+            elif (held := self.attribute(key, value)) is not None:
+                kept[key] = held
+        return kept
 
     def attribute(self, key: str, value: Any) -> Any:
         """The attribute's value as it may leave the process; None where it may not."""

@@ -166,13 +166,7 @@ class Recorder:
 
     def step_of(self, span: Any) -> Step:
         """The step that an ended span is."""
-        attributes = span.attribute_map
-        if self.content.mode != "full":
-            attributes = {
-                key: kept
-                for key, value in attributes.items()
-                if (kept := self.content.attribute(key, value)) is not None
-            }
+        attributes = self.content.attributes(span.attribute_map)
         parent = span.parent_span_id
         return to_step(
             span.step,
@@ -187,8 +181,7 @@ class Recorder:
 
     def exported_attributes(self, span: Any) -> Mapping[str, Any]:
         """The attributes of a span as they leave the process: with step, documents and mark, less content."""
-        keep = self.content.attribute
-        found = {key: kept for key, value in span.attribute_map.items() if (kept := keep(key, value)) is not None}
+        found = dict(self.content.attributes(span.attribute_map))
         if span.step is not None:
             found[semconv.STEP] = span.step
             if self.counts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from ragwatch.sdk.anyvalue import AttributeEncoder, Transform, key_value, pack_fixed64, sized, text, varint
+from ragwatch.sdk.anyvalue import AttributeEncoder, key_value, pack_fixed64, sized, text, varint
 
 
 class SpanData(Protocol):
@@ -47,20 +47,15 @@ _KINDS = [b"\x30" + varint(number) for number in range(6)]
 
 
 class TraceEncoder:
-    """Encodes spans of one resource into ``ExportTraceServiceRequest``s.
+    """Encodes spans of one resource into ``ExportTraceServiceRequest``s."""
 
-    ``transform(key, value)`` may change an attribute of a span, or leave it out by returning ``anyvalue.DROP``.
-    """
-
-    def __init__(
-        self, resource_attributes: Mapping[str, Any], resource_schema_url: str = "", transform: Transform | None = None
-    ) -> None:
+    def __init__(self, resource_attributes: Mapping[str, Any], resource_schema_url: str = "") -> None:
         resource = b"".join(sized(b"\x0a", key_value(key, value)) for key, value in resource_attributes.items())
         self._resource = sized(b"\x0a", resource)
         self._resource_schema = sized(b"\x1a", text(resource_schema_url)) if resource_schema_url else b""
-        self._attributes = AttributeEncoder(b"\x4a", transform)
-        self._event_attributes = AttributeEncoder(b"\x1a", transform)
-        self._link_attributes = AttributeEncoder(b"\x22", transform)
+        self._attributes = AttributeEncoder(b"\x4a")
+        self._event_attributes = AttributeEncoder(b"\x1a")
+        self._link_attributes = AttributeEncoder(b"\x22")
         self._names: dict[str, bytes] = {}
 
     def span(self, span: SpanData) -> bytes:

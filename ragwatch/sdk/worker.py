@@ -10,7 +10,6 @@ from ragwatch import semconv
 from ragwatch.config.otel_env import Endpoint, Signal
 from ragwatch.conventions.own import pack_documents
 from ragwatch.record import QueryRecord
-from ragwatch.sdk.anyvalue import DROP
 from ragwatch.sdk.guard import fault
 from ragwatch.sdk.otel_private import without_instrumentation
 from ragwatch.sdk.recorder import Recorder
@@ -34,11 +33,7 @@ class Worker:
         }
         self._signals = frozenset(endpoints)
         self.sender = Sender(endpoints, recorder.lose)
-        self._encoder = TraceEncoder(
-            recorder.resource.attributes,
-            recorder.resource.schema_url,
-            self._allowed if recorder.content.mode != "full" else None,
-        )
+        self._encoder = TraceEncoder(recorder.resource.attributes, recorder.resource.schema_url)
         self._scopes: dict[Any, ScopeKey] = {}
         self._query_log: Any = None
         self._event = threading.Event()
@@ -162,8 +157,15 @@ class Worker:
 
     def _encode(self, span: Any) -> bytes:
         step = span.step
+        content = self.recorder.content
+        attributes: Any = content.attributes(span.attribute_map)
+        span.attribute_map = attributes
+        if span.event_list and content.mode != "full":
+            span.event_list = [
+                (name, time_ns, content.attributes(found) if found else found, dropped)
+                for name, time_ns, found, dropped in span.event_list
+            ]
         if step is not None:
-            attributes = span.attribute_map
             attributes[semconv.STEP] = step
             if self.recorder.counts:
                 attributes[semconv.COUNTED] = True
@@ -177,10 +179,6 @@ class Worker:
         if span.parent_span_id:
             span.flags |= REMOTE_KNOWN | (REMOTE if getattr(span, "parent_remote", False) else 0)
         return self._encoder.span(span)
-
-    def _allowed(self, key: str, value: Any) -> Any:
-        kept = self.recorder.content.attribute(key, value)
-        return DROP if kept is None and value is not None else kept
 
     def _scope(self, scope: Any) -> ScopeKey:
         held = self._scopes.get(scope)
