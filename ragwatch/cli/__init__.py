@@ -1,0 +1,63 @@
+"""The ``ragwatch`` command: one module a verb, loaded when the verb is used.
+
+A verb's module has ``add_parser(subparsers)`` and ``run(args) -> int``. Exit codes: 0 done, 1 it did not work out, 2 a
+setting or an argument is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from ragwatch import __version__
+from ragwatch.errors import RagwatchError
+
+VERBS = {
+    "demo": "watch a real RAG app answer questions about Python, end to end",
+    "agent": "run the sidecar: OTLP in, KPIs on /metrics, everything on disk until it is delivered",
+    "codegen": "write the files that derive from the metric catalogue, or check that they are fresh",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code.
+
+    >>> main(["--version"])  # doctest: +ELLIPSIS
+    ragwatch ...
+    0
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["--version"]:
+        print(f"ragwatch {__version__}")
+        return 0
+    if not arguments or arguments[0] not in VERBS:
+        return _help(arguments)
+    parser = argparse.ArgumentParser(prog="ragwatch")
+    subparsers = parser.add_subparsers(dest="verb", required=True)
+    verb = import_module(f"ragwatch.cli.{arguments[0]}")
+    verb.add_parser(subparsers)
+    try:
+        return int(verb.run(parser.parse_args(arguments)))
+    except RagwatchError as error:
+        print(f"ragwatch {arguments[0]}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _help(arguments: list[str]) -> int:
+    """What there is; 0 when it was asked for, 2 for a verb that does not exist."""
+    asked = not arguments or arguments[0] in {"-h", "--help", "help"}
+    out = sys.stdout if asked else sys.stderr
+    if not asked:
+        from difflib import get_close_matches
+
+        near = get_close_matches(arguments[0], VERBS, n=1)
+        print(f"ragwatch: no verb {arguments[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""), file=out)
+    print("usage: ragwatch VERB [options]   (ragwatch VERB --help says more)\n", file=out)
+    for verb, meaning in VERBS.items():
+        print(f"  {verb:<9} {meaning}", file=out)
+    print("  --version", file=out)
+    return 0 if asked else 2

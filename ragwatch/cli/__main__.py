@@ -1,0 +1,7 @@
+"""``python -m ragwatch.cli``."""
+
+import sys
+
+from ragwatch.cli import main
+
+sys.exit(main())

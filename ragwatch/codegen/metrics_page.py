@@ -1,0 +1,50 @@
+"""``docs/metrics.md``: every metric, label and KPI, as the catalogue declares them."""
+
+from __future__ import annotations
+
+from ragwatch.catalogue import KPIS, METRICS, Kpi, Label, Metric, prometheus_name
+
+_HEAD = """# Metrics and KPIs
+
+This page is generated from `ragwatch/catalogue.py` by `ragwatch codegen`; change it there.
+
+Series of `rag.*`, `gen_ai.*` and `ragwatch.sdk.*` carry `service` and `environment`. Counters and histograms are
+cumulative and add up over processes and replicas; gauges are for state alone. A label value over its bound becomes
+`other`, and `ragwatch_agent_label_overflow_total` counts it. Users, questions, sessions, documents and traces are never
+labels; histograms marked *exemplars* carry trace ids in OpenMetrics and OTLP.
+
+Through Prometheus a histogram has the suffixes `_bucket`, `_sum` and `_count`.
+"""
+
+
+def metrics_page() -> str:
+    """The whole page as Markdown."""
+    parts = [_HEAD, "## KPIs\n", "| KPI | question | formula | when it is absent |", "|---|---|---|---|"]
+    parts += [_kpi(kpi) for kpi in KPIS]
+    parts.append("\n## Metrics\n")
+    parts += [_metric(metric) for metric in METRICS.values()]
+    return "\n".join(parts) + "\n"
+
+
+def _kpi(kpi: Kpi) -> str:
+    return f"| {kpi.name} | {kpi.title} | {kpi.formula} | {kpi.absent} |"
+
+
+def _metric(metric: Metric) -> str:
+    name = prometheus_name(metric.name, metric.kind, metric.unit)
+    lines = [f"### `{metric.name}`\n", metric.description + "\n"]
+    lines.append(f"- Prometheus: `{name}`; {metric.kind}" + (f", unit `{metric.unit}`" if metric.unit else ""))
+    if metric.labels:
+        lines.append("- labels: " + ", ".join(_label(label) for label in metric.labels))
+    if metric.buckets:
+        edges = " ".join(f"{edge:g}" for edge in metric.buckets)
+        lines.append(f"- buckets: {edges}" + ("; exemplars" if metric.exemplars else ""))
+    if metric.kind == "gauge" and metric.combine == "max":
+        lines.append("- over processes: the maximum")
+    lines.append(f"- absent: {metric.absent}\n")
+    return "\n".join(lines)
+
+
+def _label(label: Label) -> str:
+    held = " ".join(label.values) if label.values else f"at most {label.bound}"
+    return f"`{label.prometheus}` ({held})"
