@@ -7,7 +7,7 @@ hands them on. What comes back is exact: buckets, sums and exemplars.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
@@ -107,17 +107,36 @@ def from_request(body: bytes) -> list[tuple[Stream, State]]:
     found: dict[Stream, State] = {}
     for resource_metrics in request.resource_metrics:
         resource = {item.key: item.value.string_value for item in resource_metrics.resource.attributes}
-        for scope_metrics in resource_metrics.scope_metrics:
-            if scope_metrics.scope.name != semconv.SCOPE_NAME:
-                continue
-            for metric in scope_metrics.metrics:
-                declared = METRICS.get(metric.name)
-                if declared is not None:
-                    _take(declared, metric, resource, found)
+        known = [
+            (METRICS[metric.name], metric)
+            for scope_metrics in resource_metrics.scope_metrics
+            if scope_metrics.scope.name == semconv.SCOPE_NAME
+            for metric in scope_metrics.metrics
+            if metric.name in METRICS
+        ]
+        if not known:
+            continue
+        stream = Stream(
+            resource.get(semconv.SERVICE_INSTANCE_ID, ""), _began(known), resource.get(semconv.SERVICE_NAME, "")
+        )
+        state = found.setdefault(stream, State())
+        for declared, metric in known:
+            _take(declared, metric, state)
     return list(found.items())
 
 
-def _take(declared: Metric, metric: Any, resource: Mapping[str, str], found: dict[Stream, State]) -> None:
+def _began(metrics: list[tuple[Metric, Any]]) -> int:
+    """When the process began to count: gauges carry no start, so its counters and histograms say."""
+    starts = (
+        point.start_time_unix_nano
+        for declared, metric in metrics
+        if declared.kind != "gauge"
+        for point in (metric.histogram if declared.kind == "histogram" else metric.sum).data_points
+    )
+    return max(starts, default=0)
+
+
+def _take(declared: Metric, metric: Any, state: State) -> None:
     kind = metric.WhichOneof("data")
     expected = {"counter": "sum", "gauge": "gauge", "histogram": "histogram"}[declared.kind]
     if kind != expected:
@@ -126,11 +145,6 @@ def _take(declared: Metric, metric: Any, resource: Mapping[str, str], found: dic
     if kind != "gauge" and data.aggregation_temporality != _PROTO_CUMULATIVE:
         return
     for point in data.data_points:
-        stream = Stream(
-            resource.get(semconv.SERVICE_INSTANCE_ID, ""),
-            point.start_time_unix_nano,
-            resource.get(semconv.SERVICE_NAME, ""),
-        )
         held = {item.key: item.value.string_value for item in point.attributes}
         key = tuple(held.get(label, "") for label in declared.label_names)
         cell: Cell
@@ -140,7 +154,7 @@ def _take(declared: Metric, metric: Any, resource: Mapping[str, str], found: dic
             cell = _from_histogram(declared, point)
         else:
             cell = float(point.as_int) if point.WhichOneof("value") == "as_int" else point.as_double
-        found.setdefault(stream, State()).add_cell(declared, key, cell)
+        state.add_cell(declared, key, cell)
 
 
 def _from_histogram(declared: Metric, point: Any) -> Histogram:
