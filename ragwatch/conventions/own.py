@@ -50,7 +50,7 @@ def _one_of(*allowed: str) -> Callable[[object], str | None]:
 
 
 _SLOT = {name: index for index, name in enumerate(Step._fields)}
-_FAST = {_text: str, _whole: int}
+_FAST: dict[Any, type] = {_text: str, _whole: int}
 _FIELDS: dict[str, tuple[int, type | None, Callable[[Any], Any]]] = {
     key: (_SLOT[slot], _FAST.get(check), check)
     for key, slot, check in (
@@ -129,13 +129,15 @@ def to_step(
     )
     row[_DOCUMENTS] = documents
     extra: dict[str, Any] | None = None
+    value: Any
     for key, value in attributes.items():
         field = _FIELDS.get(key)
         if field is not None:
             slot, fast, check = field
             if row[slot] is None:
                 # the usual types are taken as they are: a call for each costs 1 µs a step
-                row[slot] = value if type(value) is fast and (fast is str or value >= 0) else check(value)
+                plain = type(value) is fast and (value >= 0 if fast is int else value != "")
+                row[slot] = value if plain else check(value)
         elif key not in _STRUCTURE:
             if extra is None:
                 extra = {}
