@@ -1,0 +1,411 @@
+"""The decoder reads what ``opentelemetry.proto`` reads, however it is written; hostile bytes cost nothing else."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+import pytest
+from google.protobuf.message import DecodeError as ProtobufError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from ragwatch.conventions import decode
+from ragwatch.conventions.decode import DecodeError, RawSpan, ResourceSpans, Scope, decode_traces
+from tests.support.otlp_values import attributes_of, typed
+
+UINT64 = (1 << 64) - 1
+
+
+def any_value(value: Any) -> AnyValue:
+    message = AnyValue()
+    if isinstance(value, bool):
+        message.bool_value = value
+    elif isinstance(value, int):
+        message.int_value = value
+    elif isinstance(value, float):
+        message.double_value = value
+    elif isinstance(value, str):
+        message.string_value = value
+    elif isinstance(value, bytes):
+        message.bytes_value = value
+    elif isinstance(value, list):
+        message.array_value.SetInParent()
+        message.array_value.values.extend(any_value(item) for item in value)
+    elif isinstance(value, dict):
+        message.kvlist_value.SetInParent()
+        message.kvlist_value.values.extend(key_values(value))
+    return message
+
+
+def key_values(attributes: dict[str, Any]) -> list[KeyValue]:
+    return [KeyValue(key=key, value=any_value(value)) for key, value in attributes.items()]
+
+
+texts = st.text(max_size=30)
+scalars = (
+    texts
+    | st.booleans()
+    | st.integers(-(1 << 63), (1 << 63) - 1)
+    | st.floats()
+    | st.binary(max_size=30)
+    | st.none()
+    | st.text("x", min_size=100, max_size=300)
+)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=3), max_leaves=6
+)
+attribute_maps = st.dictionaries(texts | st.sampled_from(["rag.step", "k"]), values, max_size=5).map(key_values)
+moments = st.integers(0, UINT64)
+ids = st.binary(min_size=16, max_size=16) | st.binary(max_size=20)
+event_messages = st.builds(
+    Span.Event,
+    time_unix_nano=moments,
+    name=texts,
+    attributes=attribute_maps,
+    dropped_attributes_count=st.integers(0, 9),
+)
+link_messages = st.builds(Span.Link, trace_id=ids, span_id=ids, trace_state=texts, attributes=attribute_maps)
+span_messages = st.builds(
+    Span,
+    trace_id=ids,
+    span_id=ids,
+    parent_span_id=ids,
+    trace_state=texts,
+    name=texts,
+    kind=st.integers(0, 9),  # proto3 keeps numbers that it has no name for
+    start_time_unix_nano=moments,
+    end_time_unix_nano=moments,
+    attributes=attribute_maps,
+    dropped_attributes_count=st.integers(0, (1 << 32) - 1),
+    events=st.lists(event_messages, max_size=2),
+    dropped_events_count=st.integers(0, 3),
+    links=st.lists(link_messages, max_size=2),
+    status=st.none() | st.builds(lambda code, message: {"code": code, "message": message}, st.integers(0, 3), texts),
+    flags=st.integers(0, (1 << 32) - 1),
+)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> ExportTraceServiceRequest:
+    request = ExportTraceServiceRequest()
+    for _ in range(draw(st.integers(0, 2))):
+        group = request.resource_spans.add(schema_url=draw(texts))
+        group.resource.attributes.extend(draw(attribute_maps))
+        for _ in range(draw(st.integers(0, 2))):
+            inner = group.scope_spans.add()
+            inner.scope.name, inner.scope.version = draw(texts), draw(texts)
+            inner.scope.attributes.extend(draw(attribute_maps))
+            inner.spans.extend(draw(st.lists(span_messages, max_size=3)))
+    return request
+
+
+def reference(request: ExportTraceServiceRequest) -> list[ResourceSpans]:
+    """What the decoder owes, by ``opentelemetry.proto``."""
+    return [
+        ResourceSpans(
+            attributes_of(group.resource.attributes),
+            [
+                (Scope(inner.scope.name, inner.scope.version), [reference_span(span) for span in inner.spans])
+                for inner in group.scope_spans
+            ],
+        )
+        for group in request.resource_spans
+    ]
+
+
+def reference_span(span: Span) -> RawSpan:
+    return RawSpan(
+        span.trace_id,
+        span.span_id,
+        span.parent_span_id,
+        span.name,
+        span.kind,
+        span.start_time_unix_nano,
+        span.end_time_unix_nano,
+        attributes_of(span.attributes),
+        [(event.name, event.time_unix_nano, attributes_of(event.attributes)) for event in span.events] or None,
+        [(link.trace_id, link.span_id, link.trace_state, attributes_of(link.attributes)) for link in span.links]
+        or None,
+        span.status.code,
+        span.status.message,
+        span.trace_state,
+        span.flags,
+        span.dropped_attributes_count,
+    )
+
+
+def same(found: list[ResourceSpans], request: ExportTraceServiceRequest) -> bool:
+    return bool(typed(found) == typed(reference(request)))
+
+
+@settings(max_examples=80, deadline=None)
+@given(requests())
+def test_what_protobuf_writes_is_read_the_same(request_message: ExportTraceServiceRequest) -> None:
+    body = request_message.SerializeToString()
+    assert same(decode_traces(body), request_message)
+    assert same(decode_traces(body), request_message)  # from the caches
+
+
+# -- other legal encodings of the same message -------------------------------------------------------------------------
+
+MESSAGES = {  # path of a message: its fields that are messages
+    "request": {1: "group"},
+    "group": {1: "resource", 2: "inner"},
+    "resource": {1: "attribute"},
+    "inner": {1: "scope", 2: "span"},
+    "scope": {3: "attribute"},
+    "span": {9: "attribute", 11: "event", 13: "link", 15: "status"},
+    "event": {3: "attribute"},
+    "link": {4: "attribute"},
+    "attribute": {2: "value"},
+    "value": {5: "array", 6: "kvlist"},
+    "array": {1: "value"},
+    "kvlist": {1: "attribute"},
+}
+SINGULAR = {("group", 1), ("inner", 1), ("span", 15), ("attribute", 2)}
+UNKNOWN = [
+    b"\xf8\x07\x05",  # field 127: varint
+    b"\xfa\x07\x03abc",  # bytes
+    b"\xfd\x07abcd",  # fixed32
+    b"\xf9\x07abcdefgh",  # fixed64
+    b"\xfb\x07\x08\x01\x0b\x0c\xfc\x07",  # a group that holds a varint and an empty group
+]
+
+
+def read_varint(body: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = body[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+
+
+def write_varint(value: int, padding: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    if padding and len(out) + padding <= 5:
+        out[-1] |= 0x80
+        out += b"\x80" * (padding - 1) + b"\x00"
+    return bytes(out)
+
+
+def scrambled(body: bytes, kind: str, rng: random.Random) -> bytes:
+    """The same message written otherwise: fields interleaved, unknown ones between, long varints, pieces to merge."""
+    by_number: dict[int, list[bytes]] = {}
+    at = 0
+    while at < len(body):
+        tag, at = read_varint(body, at)
+        number, wire_type = tag >> 3, tag & 7
+        start = write_varint(tag, 0)
+        if wire_type == 2:
+            size, at = read_varint(body, at)
+            payload, at = body[at : at + size], at + size
+            inner = MESSAGES.get(kind, {}).get(number)
+            if inner:
+                payload = scrambled(payload, inner, rng)
+            pieces = [payload]
+            if (kind, number) in SINGULAR and rng.random() < 0.5:
+                pieces = [b"", payload, rng.choice(UNKNOWN)]
+            fields = [start + write_varint(len(piece), rng.randrange(3)) + piece for piece in pieces]
+        elif wire_type == 0:
+            value, at = read_varint(body, at)
+            fields = [start + write_varint(value, rng.randrange(3))]
+        else:
+            size = 8 if wire_type == 1 else 4
+            fields = [start + body[at : at + size]]
+            at += size
+        held = by_number.setdefault(number, [])
+        if fields and held and (kind, number) not in SINGULAR and number not in MESSAGES.get(kind, {}):
+            held.clear()  # of a number twice the last holds
+        held += fields
+    queues = [fields for fields in by_number.values() if fields]
+    out = []
+    while queues:
+        queue = rng.choice(queues)
+        out.append(queue.pop(0))
+        if not queue:
+            queues.remove(queue)
+        if rng.random() < 0.2:
+            out.append(rng.choice(UNKNOWN))
+    return b"".join(out)
+
+
+@settings(max_examples=80, deadline=None)
+@given(requests(), st.integers(0, 1 << 30))
+def test_every_legal_way_to_write_it_is_read_the_same(request_message: ExportTraceServiceRequest, seed: int) -> None:
+    body = scrambled(request_message.SerializeToString(), "request", random.Random(seed))
+    assert typed(reference(ExportTraceServiceRequest.FromString(body))) == typed(reference(request_message))
+    assert same(decode_traces(body), request_message)
+
+
+def field(number: int, payload: bytes) -> bytes:
+    return write_varint(number << 3 | 2, 0) + write_varint(len(payload), 0) + payload
+
+
+def of_span(payload: bytes) -> bytes:
+    return field(1, field(2, field(2, payload)))
+
+
+def only_span(body: bytes) -> RawSpan:
+    (group,) = decode_traces(body)
+    ((_, (span,)),) = group.scopes
+    return span
+
+
+def test_pieces_of_one_message_are_merged() -> None:
+    one = field(2, KeyValue(key="a", value=any_value(1)).SerializeToString())[2:]
+    body = field(
+        1,
+        field(1, field(1, one))
+        + field(1, field(1, KeyValue(key="b", value=any_value("x")).SerializeToString()))
+        + field(2, field(1, field(1, b"name")) + field(2, b"") + field(1, field(2, b"2"))),
+    )
+    (group,) = decode_traces(body)
+    assert group.resource == {"a": 1, "b": "x"}
+    assert group.scopes[0][0] == Scope("name", "2")
+    array = field(2, field(5, field(1, any_value(1).SerializeToString())))
+    assert only_span(of_span(field(9, field(1, b"k") + array + array))).attributes == {"k": (1, 1)}
+    status = field(15, b"\x18\x02") + field(15, field(2, b"no"))
+    assert (only_span(of_span(status)).status_code, only_span(of_span(status)).status_message) == (2, "no")
+
+
+def test_of_a_field_that_comes_twice_the_last_holds() -> None:
+    twice = (
+        field(5, b"one") + field(5, b"two") + field(9, field(1, b"k") + field(2, b"\x18\x01") + field(2, b"\x18\x02"))
+    )
+    twice += field(9, field(1, b"k") + field(2, field(1, b"last")))
+    span = only_span(of_span(twice))
+    assert (span.name, span.attributes) == ("two", {"k": "last"})
+
+
+def test_a_field_of_another_wire_type_is_unknown() -> None:
+    span = only_span(of_span(b"\x58\x07" + b"\x7d1234" + b"\x50\x05" + b"\x52\x01a" + b"\x1d1234"))
+    assert (span.events, span.status_code, span.dropped_attributes, span.trace_state) == (None, 0, 5, "")
+
+
+def test_invalid_utf8_is_replaced() -> None:
+    event = field(11, field(2, b"\xff") + field(3, field(1, b"k") + field(2, field(1, b"\xff"))))
+    span = only_span(of_span(field(5, b"a\xff") + field(9, field(1, b"\xfe") + field(2, field(1, b"b\xff"))) + event))
+    assert (span.name, span.attributes) == ("a\ufffd", {"\ufffd": "b\ufffd"})
+    assert span.events == [("\ufffd", 0, {"k": "\ufffd"})]
+
+
+@pytest.mark.parametrize("depth", [10, 32, 40, 60, 200, 3000])
+@pytest.mark.parametrize("kind", [5, 6])
+def test_nesting_is_bounded(depth: int, kind: int) -> None:
+    raw = b"\x18\x07"
+    for _ in range(depth):
+        raw = field(kind, field(1, raw if kind == 5 else field(1, b"k") + field(2, raw)))
+    value = only_span(of_span(field(9, field(1, b"k") + field(2, raw)))).attributes["k"]
+    levels = 0
+    while isinstance(value, tuple | dict) and value:
+        levels, value = levels + 1, (value["k"] if isinstance(value, dict) else value[0])
+    assert (levels, value) == ((depth, 7) if depth <= decode.MAX_DEPTH else (decode.MAX_DEPTH + 1, None))
+
+
+def test_embedding_vectors_are_left_out_cheaply() -> None:
+    vector = [random.random() for _ in range(1536)]
+    kept, mixed = [0.5] * 64, [*vector[:99], 1]
+    span = Span(
+        attributes=key_values({"v": vector, "kept": kept, "mixed": mixed, "in": {"v": vector}, "s": ["x"] * 99})
+    )
+    body = of_span(span.SerializeToString())
+    found = only_span(body).attributes
+    assert found == {"v": None, "kept": tuple(kept), "mixed": tuple(mixed), "in": {"v": None}, "s": ("x",) * 99}
+    many = of_span(Span(attributes=key_values({"v": vector})).SerializeToString() * 100)
+    started = time.thread_time()
+    decode_traces(many)
+    assert time.thread_time() - started < 0.05  # 100 vectors; 8 ms where reading them takes 25
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x0a",
+        b"\x0a\x05abc",
+        b"\xff" * 11,
+        b"\x0a\xff\xff\xff\xff\x0f",
+        b"{}",
+        b"\x0b",
+        b"\x07",
+        of_span(b"\x4a\x02\x12\x05"),
+    ],
+)
+def test_what_is_no_protobuf_is_refused(body: bytes) -> None:
+    with pytest.raises(DecodeError):
+        decode_traces(body)
+
+
+@settings(max_examples=150, deadline=None)
+@given(requests(), st.data())
+def test_damaged_bytes_raise_nothing_else(request_message: ExportTraceServiceRequest, data: st.DataObject) -> None:
+    body = bytearray(request_message.SerializeToString())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(body)))
+        how = data.draw(st.sampled_from(["cut", "byte", "insert", "delete"]))
+        if how == "cut":
+            del body[at:]
+        elif how == "byte" and at < len(body):
+            body[at] = data.draw(st.integers(0, 255))
+        elif how == "insert":
+            body[at:at] = data.draw(st.binary(max_size=4))
+        else:
+            del body[at : at + 2]
+    try:
+        read = ExportTraceServiceRequest.FromString(bytes(body))
+    except ProtobufError:
+        read = None
+    try:
+        found = decode_traces(bytes(body))
+    except DecodeError:
+        assert read is None, "protobuf reads it"
+    else:
+        assert read is None or same(found, read)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=200))
+def test_noise_raises_nothing_else(body: bytes) -> None:
+    for candidate in (body, of_span(body), of_span(field(9, body)), of_span(field(11, body))):
+        try:
+            decode_traces(candidate)
+        except DecodeError:
+            continue
+
+
+def test_what_is_given_out_may_be_changed() -> None:
+    span = Span(attributes=key_values({"a": {"b": [1, {"c": 1}]}, "t": ["x", {"y": 1}], "s": "x"}))
+    group = ExportTraceServiceRequest()
+    group.resource_spans.add().scope_spans.add().spans.append(span)
+    group.resource_spans[0].resource.attributes.extend(key_values({"r": 1}))
+    body = group.SerializeToString()
+    for _ in range(2):
+        (found,) = decode_traces(body)
+        attributes = found.scopes[0][1][0].attributes
+        assert found.resource == {"r": 1}
+        assert attributes == {"a": {"b": (1, {"c": 1})}, "t": ("x", {"y": 1}), "s": "x"}
+        found.resource.clear()
+        attributes["a"]["b"][1].clear()
+        attributes["t"][1].clear()
+        attributes.clear()
+
+
+def test_caches_stay_bounded() -> None:
+    for number in range(2 * decode.MAX_CACHED):
+        only_span(of_span(field(5, b"%d" % number) + field(9, field(1, b"k") + field(2, field(1, b"%d" % number)))))
+    assert len(decode._names) <= decode.MAX_CACHED
+    assert len(decode._known) <= decode.MAX_CACHED
+    for number in range(600):
+        decode_traces(field(1, field(1, field(1, key_values({"r": number})[0].SerializeToString()))))
+    assert len(decode._resources) <= 256
