@@ -297,3 +297,19 @@ class InboxReader:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+def inbox_exists(path: Path) -> bool:
+    """Whether the receiver has made the inbox, tables included."""
+    try:
+        reader = InboxReader(path)
+    except sqlite3.Error:
+        return False
+    try:
+        reader.last_id()
+        reader.size()
+    except sqlite3.Error:
+        return False
+    finally:
+        reader.close()
+    return True

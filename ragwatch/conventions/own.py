@@ -107,7 +107,7 @@ def to_step(
     ids: tuple[str, str, str | None],
     times_ns: tuple[int, int],
     status: tuple[int, str],
-    attributes: Attributes,
+    attributes: Mapping[str, Any],
     events: Any = None,
     documents: tuple[Document, ...] | None = None,
 ) -> Step:
@@ -129,14 +129,14 @@ def to_step(
     )
     row[_DOCUMENTS] = documents
     extra: dict[str, Any] | None = None
-    value: Any
     for key, value in attributes.items():
         field = _FIELDS.get(key)
         if field is not None:
             slot, fast, check = field
+            given: Any = value
             if row[slot] is None:
                 # the usual types are taken as they are: a call for each costs 1 µs a step
-                plain = type(value) is fast and (value >= 0 if fast is int else value != "")
+                plain = type(value) is fast and (given >= 0 if fast is int else given != "")
                 row[slot] = value if plain else check(value)
         elif key not in _STRUCTURE:
             if extra is None:

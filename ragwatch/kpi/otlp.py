@@ -97,14 +97,15 @@ def _unknown() -> Any:
     return None
 
 
-def from_request(body: bytes) -> list[tuple[Stream, State]]:
-    """What ragwatch's own scope says in an ``ExportMetricsServiceRequest``: a state for each process.
+def from_request(body: bytes) -> list[tuple[Stream, State, int]]:
+    """What ragwatch's own scope says in an ``ExportMetricsServiceRequest``: for each process a state, and when it was.
 
     Other scopes' metrics, metrics that the catalogue does not know, and points that are not cumulative are left out.
     Raises ``google.protobuf.message.DecodeError`` for bytes that are no such request.
     """
     request = ExportMetricsServiceRequest.FromString(body)
     found: dict[Stream, State] = {}
+    measured: dict[Stream, int] = {}
     for resource_metrics in request.resource_metrics:
         resource = {item.key: item.value.string_value for item in resource_metrics.resource.attributes}
         known = [
@@ -120,20 +121,27 @@ def from_request(body: bytes) -> list[tuple[Stream, State]]:
             resource.get(semconv.SERVICE_INSTANCE_ID, ""), _began(known), resource.get(semconv.SERVICE_NAME, "")
         )
         state = found.setdefault(stream, State())
+        measured[stream] = max(measured.get(stream, 0), _measured(known))
         for declared, metric in known:
             _take(declared, metric, state)
-    return list(found.items())
+    return [(stream, state, measured[stream]) for stream, state in found.items()]
 
 
 def _began(metrics: list[tuple[Metric, Any]]) -> int:
     """When the process began to count: gauges carry no start, so its counters and histograms say."""
-    starts = (
-        point.start_time_unix_nano
-        for declared, metric in metrics
-        if declared.kind != "gauge"
-        for point in (metric.histogram if declared.kind == "histogram" else metric.sum).data_points
-    )
+    starts = (point.start_time_unix_nano for declared, metric in metrics for point in _points(declared, metric))
     return max(starts, default=0)
+
+
+def _measured(metrics: list[tuple[Metric, Any]]) -> int:
+    times = (point.time_unix_nano for declared, metric in metrics for point in _points(declared, metric))
+    return max(times, default=0)
+
+
+def _points(declared: Metric, metric: Any) -> Any:
+    if declared.kind == "gauge":
+        return ()
+    return (metric.histogram if declared.kind == "histogram" else metric.sum).data_points
 
 
 def _take(declared: Metric, metric: Any, state: State) -> None:

@@ -92,8 +92,8 @@ def test_otlp_and_back_is_the_same_state() -> None:
     before = everything()
     resource = Resource({"service.name": "bot", "service.instance.id": "i-1"})
     body = otlp.to_request(before, resource, start_ns=10, now_ns=20)
-    ((stream, after),) = otlp.from_request(body)
-    assert stream == otlp.Stream("i-1", 10, "bot")
+    ((stream, after, at_ns),) = otlp.from_request(body)
+    assert (stream, at_ns) == (otlp.Stream("i-1", 10, "bot"), 20)
     for metric, key, cell in before.cells():
         held = after.series(metric.name)[key]
         if metric.kind == "histogram":
@@ -126,7 +126,7 @@ def test_other_scopes_and_delta_points_are_left_out(state: State) -> None:
     for metric in request.resource_metrics[0].scope_metrics[0].metrics:
         if metric.WhichOneof("data") == "sum":
             metric.sum.aggregation_temporality = 1
-    ((_, kept),) = otlp.from_request(request.SerializeToString())
+    ((_, kept, _),) = otlp.from_request(request.SerializeToString())
     assert not kept.series("rag.query.errors")
     assert kept.series("rag.query.duration")
 

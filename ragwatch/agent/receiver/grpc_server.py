@@ -46,7 +46,7 @@ def serve_grpc(inbox: Inbox, address: str, *, max_body_bytes: int, token: str | 
 
 def _export(inbox: Inbox, signal: int, token: str | None) -> Callable[[bytes, grpc.ServicerContext], bytes]:
     def export(body: bytes, context: grpc.ServicerContext) -> bytes:
-        if token is not None and not authorised(dict(context.invocation_metadata()).get("authorization"), token):
+        if token is not None and not authorised(str(dict(context.invocation_metadata()).get("authorization")), token):
             inbox.refused("grpc", "unauthorised")
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "a bearer token is needed")
         if not body:

@@ -38,12 +38,7 @@ def http_app(inbox: Inbox, *, max_body_bytes: int, token: str | None) -> Starlet
         as_json = media == JSON_TYPE
         answer_type = JSON_TYPE if as_json else PROTOBUF_TYPE
         try:
-            if not authorised(request.headers.get("authorization"), token):
-                raise _Refusal(401, "unauthorised", "a bearer token is needed")
-            if media not in _FORMATS:
-                raise _Refusal(
-                    415, "media_type", f"content type {media or 'missing'}: send {PROTOBUF_TYPE} or {JSON_TYPE}"
-                )
+            _check(request, media, token)
             body = await _read(request, max_body_bytes)
             if body and body != b"{}":
                 signal = SIGNALS.index(request.path_params["signal"])
@@ -66,6 +61,13 @@ def http_app(inbox: Inbox, *, max_body_bytes: int, token: str | None) -> Starlet
     names = "|".join(SIGNALS)
     routes = [Route(f"/v1/{signal}", _bind(export, signal), methods=["POST"]) for signal in names.split("|")]
     return Starlette(routes=routes)
+
+
+def _check(request: Request, media: str, token: str | None) -> None:
+    if not authorised(request.headers.get("authorization"), token):
+        raise _Refusal(401, "unauthorised", "a bearer token is needed")
+    if media not in _FORMATS:
+        raise _Refusal(415, "media_type", f"content type {media or 'missing'}: send {PROTOBUF_TYPE} or {JSON_TYPE}")
 
 
 def _bind(export, signal: str):  # type: ignore[no-untyped-def]

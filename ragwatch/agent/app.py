@@ -1,0 +1,87 @@
+"""The agent's wiring, from settings to running processes."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import ipaddress
+import os
+from collections.abc import Mapping
+from typing import TextIO
+
+from ragwatch.agent.process import say
+from ragwatch.agent.supervisor import Supervisor, bind
+from ragwatch.config.agent import AgentSettings
+from ragwatch.errors import ConfigError
+
+
+def run_agent(settings: AgentSettings, sources: Mapping[str, str]) -> int:
+    """Run the agent until SIGTERM; the exit code. ``ConfigError`` for what cannot be used, before anything starts."""
+    _check_exposure(settings, sources)
+    lock = _own_directory(settings, sources)
+    try:
+        settings, web_socket = _choose_ports(settings, sources)
+        say(
+            "is up",
+            f"OTLP gRPC {settings.host}:{settings.grpc_port}, OTLP HTTP {settings.host}:{settings.http_port}, "
+            f"http://{settings.host}:{settings.web_port}/metrics, files in {settings.directory}",
+        )
+        return asyncio.run(_run(settings, web_socket))
+    finally:
+        lock.close()
+
+
+async def _run(settings: AgentSettings, web_socket: object) -> int:
+    return await Supervisor(settings, web_socket).run()  # type: ignore[arg-type]
+
+
+def _check_exposure(settings: AgentSettings, sources: Mapping[str, str]) -> None:
+    try:
+        loopback = settings.host == "localhost" or ipaddress.ip_address(settings.host).is_loopback
+    except ValueError:
+        raise ConfigError("host", f"{settings.host!r} is no address", source=sources["host"]) from None
+    if loopback or settings.token is not None:
+        return
+    if not settings.insecure:
+        raise ConfigError(
+            "host",
+            f"{settings.host} can be reached by others: set a token (--token), or say --insecure",
+            source=sources["host"],
+        )
+    say("warning", f"listening on {settings.host} without a token: whoever reaches it can send and read")
+
+
+def _own_directory(settings: AgentSettings, sources: Mapping[str, str]) -> TextIO:
+    """Make the directory and hold its lock: two agents in one would count everything twice."""
+    source = sources["directory"]
+    path = settings.directory
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (path / "agent.lock").open("a", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError("directory", f"{path} cannot be written: {error.strerror}", source=source) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        if error.errno in {errno.EAGAIN, errno.EACCES}:
+            raise ConfigError("directory", f"{path} is in use by another agent", source=source) from None
+        raise
+    os.set_inheritable(lock.fileno(), False)
+    return lock
+
+
+def _choose_ports(settings: AgentSettings, sources: Mapping[str, str]) -> tuple[AgentSettings, object]:
+    """Free ports where 0 was asked for; the receiver's are let go of again, and kept over its restarts."""
+    chosen: dict[str, int] = {}
+    held = []
+    for name in ("grpc_port", "http_port"):
+        listener = bind(name, settings.host, getattr(settings, name), sources[name])
+        chosen[name] = listener.getsockname()[1]
+        held.append(listener)
+    web_socket = bind("web_port", settings.host, settings.web_port, sources["web_port"])
+    chosen["web_port"] = web_socket.getsockname()[1]
+    for listener in held:
+        listener.close()
+    return settings.model_copy(update=chosen), web_socket

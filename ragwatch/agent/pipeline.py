@@ -1,0 +1,229 @@
+"""The pipeline process: inbox → spans → queries → KPIs, exactly once.
+
+Cursor, KPI state, streams, queries and the ids of steps that wait are committed in one transaction. A restart reads
+again the rows that hold waiting steps, keeps those alone, and goes on behind the cursor.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import threading
+from collections import deque
+from time import monotonic, time
+from typing import Any
+
+from google.protobuf.message import DecodeError as ProtobufError
+
+from ragwatch import semconv
+from ragwatch.agent import store
+from ragwatch.agent.inbox import JSON, SIGNALS, InboxReader, Row, inbox_exists
+from ragwatch.agent.process import child_settings, die_with_parent, say, stop_event
+from ragwatch.agent.streams import Streams
+from ragwatch.assembly.assembler import Assembler, Events, Origin
+from ragwatch.config.agent import AgentSettings
+from ragwatch.conventions.decode import DecodeError, decode_traces
+from ragwatch.conventions.decode_json import decode_traces_json, json_to_protobuf
+from ragwatch.kpi.engine import Engine
+from ragwatch.kpi.otlp import from_request
+from ragwatch.record import QueryRecord, Step
+
+BATCH_BYTES = 4 << 20
+BATCH_ROWS = 500
+IDLE_S = 0.02
+STARTS_BEFORE_CARE = 3
+STARTS_BEFORE_SKIPPING = 6
+TRACES, METRICS = SIGNALS.index("traces"), SIGNALS.index("metrics")
+
+
+class Pipeline:
+    """Processes rows in order and commits what came of them."""
+
+    def __init__(self, settings: AgentSettings) -> None:
+        self._settings = settings
+        self._reader = InboxReader(settings.directory / "inbox.db")
+        self._store = store.open_store(settings.directory / "pipeline.db")
+        self._engine = Engine()
+        self._streams = Streams()
+        self._origins: dict[int, tuple[dict[str, Any], Origin]] = {}
+        self._queries: deque[QueryRecord] = deque(maxlen=settings.queries_kept or 1)
+        self._dead: list[tuple[Row, str]] = []
+        self._assembler = Assembler(
+            Events(self._query, self._loose, self._count),
+            linger_s=settings.linger_s,
+            incomplete_after_s=settings.incomplete_after_s,
+            max_spans=settings.max_pending_spans,
+        )
+        self._cursor = 0
+        self._starts = 1
+        self._dirty = False
+        self._committed_at = monotonic()
+        self._resume()
+
+    def run(self, stopping: threading.Event) -> None:
+        """Process until told to stop."""
+        while not stopping.is_set():
+            busy = self.step()
+            if not busy:
+                stopping.wait(IDLE_S)
+        self.commit()
+        self._store.close()
+        self._reader.close()
+
+    def step(self) -> bool:
+        """Process one batch, and commit when it is time; whether there was anything to do."""
+        rows = self._reader.after(self._cursor, max_bytes=BATCH_BYTES, max_rows=BATCH_ROWS)
+        for row in rows:
+            if self._starts >= STARTS_BEFORE_CARE:
+                self._carefully(row)
+                continue
+            self._guarded(row)
+            self._cursor = row.id
+            self._dirty = True
+        self._assembler.release(monotonic())
+        if self._dirty or self._queries or self._streams.changed:
+            waited = monotonic() - self._committed_at
+            if waited >= self._settings.commit_interval_s:
+                self.commit()
+        return bool(rows)
+
+    def commit(self) -> None:
+        """Make everything that was processed visible, in one transaction."""
+        started = monotonic()
+        self._streams.retire(time(), self._settings.stream_idle_s)
+        first_row, pending = self._assembler.pending()
+        connection = self._store
+        connection.execute("BEGIN IMMEDIATE")
+        store.write_cursor(connection, self._cursor, self._cursor + 1 if first_row is None else first_row)
+        store.write_meta(connection, "engine", self._engine.snapshot())
+        store.write_meta(connection, "pending", pending)
+        store.write_meta(connection, "committed_at", time())
+        if self._queries:
+            store.add_queries(connection, self._queries, self._settings.queries_kept)
+        for row, reason in self._dead:
+            store.add_dead_letter(connection, row.id, row.signal, reason, row.body)
+        self._streams.save(connection)
+        connection.execute("COMMIT")
+        self._queries.clear()
+        self._dead.clear()
+        self._dirty = False
+        self._committed_at = monotonic()
+        self._engine.record("ragwatch.agent.commit.duration", {"store": "pipeline"}, self._committed_at - started)
+
+    def _resume(self) -> None:
+        """Go on where the last commit ended; steps that waited then are read again from the inbox."""
+        snapshot = store.read_meta(self._store, "engine")
+        if snapshot is not None:
+            self._engine.restore(snapshot)
+        self._streams.load(self._store)
+        self._cursor, keep_from = store.read_cursor(self._store)
+        pending = store.read_meta(self._store, "pending") or b""
+        waiting = {pending[at : at + 24] for at in range(0, len(pending), 24)}
+        at = keep_from - 1
+        while waiting and at < self._cursor:
+            rows = self._reader.after(at, max_bytes=BATCH_BYTES, max_rows=BATCH_ROWS, until=self._cursor)
+            if not rows:
+                break
+            for row in rows:
+                if row.signal == TRACES:
+                    self._traces(row, only=waiting)
+                at = row.id
+        self._starts = self._count_starts()
+
+    def _count_starts(self) -> int:
+        """How often the process has begun at this cursor without a commit; rows that kill it are found by this."""
+        held = store.read_meta(self._store, "starts")
+        starts = held[1] + 1 if isinstance(held, list) and held[0] == self._cursor else 1
+        store.write_meta(self._store, "starts", [self._cursor, starts])
+        return starts
+
+    def _carefully(self, row: Row) -> None:
+        """Process a row after starts that came to nothing: a commit for each, and the one that kills is set aside."""
+        if self._starts >= STARTS_BEFORE_SKIPPING:
+            say("pipeline", f"row {row.id} has ended this process {self._starts - 1} times; it is set aside")
+            self._set_aside(row, "crash_loop")
+        else:
+            self._guarded(row)
+        self._cursor = row.id
+        self.commit()
+        self._starts = 1
+
+    def _guarded(self, row: Row) -> None:
+        try:
+            if row.signal == TRACES:
+                self._traces(row)
+            elif row.signal == METRICS:
+                self._metrics(row)
+        except (DecodeError, ProtobufError, ValueError, RecursionError) as error:
+            self._count("ragwatch.agent.decode_errors", SIGNALS[row.signal])
+            self._set_aside(row, f"decode: {error}"[:200])
+
+    def _traces(self, row: Row, only: set[bytes] | None = None) -> None:
+        decoded = decode_traces_json(row.body) if row.format == JSON else decode_traces(row.body)
+        now = monotonic()
+        add = self._assembler.add
+        for resource, scopes in decoded:
+            origin = self._origin(resource)
+            for _, spans in scopes:
+                for raw in spans:
+                    if only is None or raw.trace_id + raw.span_id in only or semconv.STEP not in raw.attributes:
+                        add(raw, origin, row.id, now)
+
+    def _metrics(self, row: Row) -> None:
+        body = json_to_protobuf("metrics", row.body) if row.format == JSON else row.body
+        for stream, state, at_ns in from_request(body):
+            if stream.instance:
+                self._streams.take(stream, state, at_ns, time(), self._store)
+
+    def _origin(self, resource: dict[str, Any]) -> Origin:
+        held = self._origins.get(id(resource))
+        if held is not None and held[0] is resource:
+            return held[1]
+        environment = resource.get(semconv.DEPLOYMENT_ENVIRONMENT) or resource.get(semconv.DEPLOYMENT_ENVIRONMENT_OLD)
+        instance = resource.get(semconv.SERVICE_INSTANCE_ID)
+        origin = Origin(
+            str(resource.get(semconv.SERVICE_NAME) or "unknown_service"),
+            str(environment or ""),
+            str(instance) if instance else None,
+        )
+        if len(self._origins) > 1000:
+            self._origins.clear()
+        self._origins[id(resource)] = (resource, origin)
+        return origin
+
+    def _query(self, record: QueryRecord) -> None:
+        if not record.counted:
+            self._engine.observe(record)
+        if self._settings.queries_kept:
+            self._queries.append(record)
+
+    def _loose(self, step: Step, origin: Origin) -> None:
+        self._engine.observe_step(step, origin.service, origin.environment)
+
+    def _count(self, metric: str, reason: str) -> None:
+        self._engine.state.increment(metric, (reason,))
+
+    def _set_aside(self, row: Row, reason: str) -> None:
+        self._count("ragwatch.agent.dead_letters", reason.split(":", 1)[0])
+        self._dead.append((row, reason))
+
+
+def main() -> int:
+    """Run the pipeline process until SIGTERM."""
+    settings = child_settings()
+    stopping = stop_event()
+    die_with_parent()
+    inbox = settings.directory / "inbox.db"
+    while not inbox_exists(inbox):
+        if stopping.wait(0.05):
+            return 0
+    try:
+        Pipeline(settings).run(stopping)
+    except sqlite3.Error as error:
+        say("pipeline", f"{settings.directory}: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""``ragwatch agent``: run the sidecar."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the verb's options; each is also a variable (``RAGWATCH_AGENT_HTTP_PORT``) and a key of the file."""
+    parser = subparsers.add_parser("agent", help="run the sidecar: OTLP in, KPIs out")
+    parser.add_argument("--config", type=Path, help="YAML, TOML or JSON file of settings (RAGWATCH_AGENT_CONFIG)")
+    parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--grpc-port", help="OTLP over gRPC (default 4317; 0 picks a free one)")
+    parser.add_argument("--http-port", help="OTLP over HTTP (default 4318)")
+    parser.add_argument("--web-port", help="/metrics and /api (default 9464)")
+    parser.add_argument("--directory", help="where everything is kept (default ~/.local/state/ragwatch)")
+    parser.add_argument("--token", help="bearer token that senders and readers must show")
+    parser.add_argument("--insecure", action="store_const", const=True, help="listen off loopback without a token")
+    parser.add_argument("--upstream", help="forward everything to http://host:4318 or grpc://host:4317")
+    parser.add_argument("--upstream-headers", help="key=value pairs, separated by commas")
+    parser.add_argument("--max-inbox-bytes", help="disk for requests that wait (default 1 GiB)")
+    parser.add_argument("--queries-kept", help="queries that /api/queries shows (default 500)")
+    parser.add_argument("--commit-interval-s", help="how often results become visible (default 0.5)")
+    parser.add_argument("--linger-s", help="wait for steps still on their way after a query's root (default 0.5)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until SIGTERM; ``ConfigError`` for a setting that cannot be used."""
+    from ragwatch.agent.app import run_agent
+    from ragwatch.config.agent import PREFIX, AgentSettings
+    from ragwatch.config.loader import load
+
+    named = args.config or os.environ.get(f"{PREFIX}CONFIG") or None
+    given = {key: value for key, value in vars(args).items() if key not in {"verb", "config"}}
+    settings, sources = load(AgentSettings, given, prefix=PREFIX, file=Path(named) if named else None)
+    return run_agent(settings, sources)
