@@ -224,7 +224,7 @@ _DECLARED: Final = (
         "ragwatch.sdk.overhead", "counter", "s", "CPU time of the SDK's worker by part.",
         _app(Label("part", ("encode", "send", "kpi", "log"), meaning="which part of the work")),
     ),
-    Metric("ragwatch.agent.received", "counter", "{item}", "Requests that are on disk.", (SIGNAL, TRANSPORT)),
+    Metric("ragwatch.agent.received", "counter", "{item}", "Spans, points and records taken from the inbox.", (SIGNAL, TRANSPORT)),
     Metric("ragwatch.agent.refused", "counter", "{request}", "Requests that were turned away.", (TRANSPORT, REASON)),
     Metric("ragwatch.agent.inbox.rows", "gauge", "{row}", "Requests in the inbox.", ()),
     Metric("ragwatch.agent.inbox.bytes", "gauge", "By", "Size of the inbox on disk.", ()),

@@ -21,6 +21,7 @@ from ragwatch.catalogue import METRICS
 from ragwatch.errors import InboxFull
 
 SIGNALS = ("traces", "metrics", "logs")
+TRANSPORTS = ("grpc", "http")
 PROTOBUF, JSON = 0, 1
 PAGE_BYTES = 16384
 MAX_DIGESTS = 200_000
@@ -34,18 +35,19 @@ _COMMITS = METRICS["ragwatch.agent.commit.duration"].buckets
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (
   id INTEGER PRIMARY KEY AUTOINCREMENT, signal INTEGER NOT NULL, format INTEGER NOT NULL,
-  received_ns INTEGER NOT NULL, body BLOB NOT NULL);
+  transport INTEGER NOT NULL, received_ns INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS digests (id INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS counters (metric TEXT, labels TEXT, value REAL, PRIMARY KEY (metric, labels)) WITHOUT ROWID;
 """
 
 
 class Row(NamedTuple):
-    """One request in the inbox; ``signal`` and ``format`` are numbers of this module."""
+    """One request in the inbox; ``signal``, ``format`` and ``transport`` are numbers of this module."""
 
     id: int
     signal: int
     format: int
+    transport: int
     received_ns: int
     body: bytes
 
@@ -170,30 +172,31 @@ class Inbox:
     def _commit(self, connection: sqlite3.Connection, batch: list[_Waiting], size: int) -> None:
         started = monotonic()
         now = time_ns()
-        rows: list[tuple[int, int, int, bytes]] = []
+        rows: list[tuple[int, int, int, int, bytes]] = []
         counts = self._counters
-        counted: list[tuple[str, tuple[str, ...]]] = []
+        repeated = 0
         fresh: dict[bytes, None] = {}
         for waiting in batch:
             if waiting.signal == 0:
                 digest = blake2b(waiting.body, digest_size=8).digest()
                 if digest in self._digests or digest in fresh:
-                    counted.append(("ragwatch.agent.duplicates", ("request",)))
+                    repeated += 1
                     continue
                 fresh[digest] = None
-            rows.append((waiting.signal, waiting.format, now, waiting.body))
-            counted.append(("ragwatch.agent.received", (SIGNALS[waiting.signal], waiting.transport)))
-        for metric, labels in counted:
-            counts.add(metric, labels)
+            rows.append((waiting.signal, waiting.format, TRANSPORTS.index(waiting.transport), now, waiting.body))
+        if repeated:
+            counts.add("ragwatch.agent.duplicates", ("request",), repeated)
         try:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany("INSERT INTO rows (signal, format, received_ns, body) VALUES (?, ?, ?, ?)", rows)
+            connection.executemany(
+                "INSERT INTO rows (signal, format, transport, received_ns, body) VALUES (?, ?, ?, ?, ?)", rows
+            )
             connection.executemany("INSERT INTO digests (digest) VALUES (?)", [(digest,) for digest in fresh])
             saved = counts.save(connection)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            for metric, labels in counted:
-                counts.add(metric, labels, -1.0)
+            if repeated:
+                counts.add("ragwatch.agent.duplicates", ("request",), -repeated)
             self._failed(connection, batch, size, error)
             return
         counts.saved(saved)
@@ -256,13 +259,13 @@ class InboxReader:
         """Rows above the cursor in order, read out before they are processed so that the WAL can be checkpointed."""
         rows: list[Row] = []
         size = 0
-        found: Iterable[tuple[int, int, int, int, bytes]] = self._connection.execute(
-            "SELECT id, signal, format, received_ns, body FROM rows WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
+        found: Iterable[tuple[int, int, int, int, int, bytes]] = self._connection.execute(
+            "SELECT id, signal, format, transport, received_ns, body FROM rows WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
             (cursor, (1 << 62) if until is None else until, max_rows),
         )
         for values in found:
             rows.append(Row(*values))
-            size += len(values[4])
+            size += len(values[5])
             if size >= max_bytes:
                 break
         if isinstance(found, sqlite3.Cursor):

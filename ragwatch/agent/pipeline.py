@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError as ProtobufError
 
 from ragwatch import semconv
 from ragwatch.agent import store
-from ragwatch.agent.inbox import JSON, SIGNALS, InboxReader, Row, inbox_exists
+from ragwatch.agent.inbox import JSON, SIGNALS, TRANSPORTS, InboxReader, Row, inbox_exists
 from ragwatch.agent.process import child_settings, die_with_parent, say, stop_event
 from ragwatch.agent.streams import Streams
 from ragwatch.assembly.assembler import Assembler, Events, Origin
@@ -25,7 +25,7 @@ from ragwatch.config.agent import AgentSettings
 from ragwatch.conventions.decode import DecodeError, decode_traces
 from ragwatch.conventions.decode_json import decode_traces_json, json_to_protobuf
 from ragwatch.kpi.engine import Engine
-from ragwatch.kpi.otlp import from_request
+from ragwatch.kpi.otlp import data_points, from_request, log_records
 from ragwatch.record import QueryRecord, Step
 
 BATCH_BYTES = 4 << 20
@@ -154,6 +154,9 @@ class Pipeline:
                 self._traces(row)
             elif row.signal == METRICS:
                 self._metrics(row)
+            else:
+                body = json_to_protobuf("logs", row.body) if row.format == JSON else row.body
+                self._received(row, log_records(body))
         except (DecodeError, ProtobufError, ValueError, RecursionError) as error:
             self._count("ragwatch.agent.decode_errors", SIGNALS[row.signal])
             self._set_aside(row, f"decode: {error}"[:200])
@@ -162,6 +165,8 @@ class Pipeline:
         decoded = decode_traces_json(row.body) if row.format == JSON else decode_traces(row.body)
         now = monotonic()
         add = self._assembler.add
+        if only is None:
+            self._received(row, sum(len(spans) for _, scopes in decoded for _, spans in scopes))
         for resource, scopes in decoded:
             origin = self._origin(resource)
             for _, spans in scopes:
@@ -171,9 +176,13 @@ class Pipeline:
 
     def _metrics(self, row: Row) -> None:
         body = json_to_protobuf("metrics", row.body) if row.format == JSON else row.body
+        self._received(row, data_points(body))
         for stream, state, at_ns in from_request(body):
             if stream.instance:
                 self._streams.take(stream, state, at_ns, time(), self._store)
+
+    def _received(self, row: Row, items: int) -> None:
+        self._engine.state.increment("ragwatch.agent.received", (SIGNALS[row.signal], TRANSPORTS[row.transport]), items)
 
     def _origin(self, resource: dict[str, Any]) -> Origin:
         held = self._origins.get(id(resource))

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.sdk.metrics import Exemplar
 from opentelemetry.sdk.metrics import export as otel
@@ -125,6 +126,24 @@ def from_request(body: bytes) -> list[tuple[Stream, State, int]]:
         for declared, metric in known:
             _take(declared, metric, state)
     return [(stream, state, measured[stream]) for stream, state in found.items()]
+
+
+def data_points(body: bytes) -> int:
+    """How many points an ``ExportMetricsServiceRequest`` holds."""
+    request = ExportMetricsServiceRequest.FromString(body)
+    return sum(
+        len(getattr(metric, kind).data_points)
+        for resource in request.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if (kind := metric.WhichOneof("data"))
+    )
+
+
+def log_records(body: bytes) -> int:
+    """How many records an ``ExportLogsServiceRequest`` holds."""
+    request = ExportLogsServiceRequest.FromString(body)
+    return sum(len(scope.log_records) for resource in request.resource_logs for scope in resource.scope_logs)
 
 
 def _began(metrics: list[tuple[Metric, Any]]) -> int:
