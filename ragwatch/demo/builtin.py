@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ragwatch.demo.document import Document, merged
-from ragwatch.demo.stdlib import is_private, library
+from ragwatch.demo.library import is_private, library
 
 # A private C module whose public face is not its name without the underscore.
 PUBLIC_NAMES = {

@@ -7,12 +7,17 @@ from typing import NamedTuple
 
 
 class Document(NamedTuple):
-    """One piece of documentation: ``id`` is stable and cited, ``source`` says where it was read."""
+    """One piece of documentation: ``id`` is stable and cited, ``source`` says where it was read.
+
+    ``prior`` is the logarithm of how much likelier than another document it is to be what somebody wants, before any
+    question is asked.
+    """
 
     id: str
     title: str
     text: str
     source: str
+    prior: float = 0.0
 
 
 def merged(documents: Iterable[Document]) -> list[Document]:

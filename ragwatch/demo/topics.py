@@ -41,7 +41,7 @@ def topic_documents(
             seen.add(body)
             rest = []
             for name, part in _entries(body):
-                if name in known:
+                if name is not None and name in known:
                     notes.setdefault(name, part)
                 else:
                     rest.append(part)
@@ -84,10 +84,10 @@ def _entries(body: str) -> Iterator[tuple[str | None, str]]:
 
 
 def cut(text: str, size: int) -> list[str]:
-    """The text in pieces of about ``size`` characters, cut between paragraphs.
+    r"""The text in pieces of about ``size`` characters, cut between paragraphs.
 
-    >>> cut("one\\n\\ntwo\\n\\nthree", 9)
-    ['one\\n\\ntwo', 'three']
+    >>> cut("one\n\ntwo\n\nthree", 9)
+    ['one\n\ntwo', 'three']
     """
     pieces: list[str] = []
     piece = ""
