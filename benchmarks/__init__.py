@@ -1,0 +1,1 @@
+"""What ragwatch costs, measured beside what it is compared with, in one run."""
