@@ -47,5 +47,15 @@ codegen: $(RUN_STAMP)  ## write the files that derive from the catalogue
 bench: $(DEV_STAMP)  ## measure what ragwatch costs, beside the raw OpenTelemetry SDK
 	$(PY) -m benchmarks $(ARGS)
 
+COLLECTOR := .cache/tools/otelcol
+COLLECTOR_SOURCES := $(wildcard tests/tools/otelcol/*.go) tests/tools/otelcol/go.mod tests/tools/otelcol/go.sum
+
+collector: $(COLLECTOR)  ## build the OpenTelemetry Collector that contract tests run against (needs go)
+
+$(COLLECTOR): $(COLLECTOR_SOURCES)
+	@mkdir -p $(@D)
+	cd tests/tools/otelcol && go build -mod=mod -trimpath -buildvcs=false -o $(CURDIR)/$@.new .
+	@mv $@.new $@
+
 clean:  ## remove the environment and caches of this checkout
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,158 @@
+"""A real OpenTelemetry Collector for tests: built once from Go modules, started on free ports, gone at the end."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+import yaml
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.support.paths import ROOT
+from tests.support.procs import Process
+from tests.support.sink import Received
+
+BINARY = ROOT / ".cache" / "tools" / "otelcol"
+SOURCES = ROOT / "tests" / "tools" / "otelcol"
+BUILD_TIMEOUT_S = 1200
+"""A cold build downloads 200 modules and takes about four minutes of CPU: tests that may build need such a timeout."""
+
+
+def collector_binary() -> Path:
+    """The collector; built where there is ``go``, otherwise the test is skipped, which CI does not accept."""
+    if _is_current():
+        return BINARY
+    go = shutil.which("go")
+    if go is None:
+        if BINARY.exists():
+            return BINARY
+        if os.environ.get("CI"):
+            pytest.fail("no OpenTelemetry Collector and no go to build it with: CI must have one of them")
+        pytest.skip("no OpenTelemetry Collector: `make collector` builds it and needs go on the path")
+    BINARY.parent.mkdir(parents=True, exist_ok=True)
+    with BINARY.with_suffix(".lock").open("w") as lock:  # xdist's workers build once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_current():
+            fresh = BINARY.with_suffix(".new")
+            command = [go, "build", "-mod=mod", "-trimpath", "-buildvcs=false", "-o", fresh, "."]
+            done = subprocess.run(command, cwd=SOURCES, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S)
+            if done.returncode:
+                pytest.fail(f"the OpenTelemetry Collector does not build:\n{done.stderr[-3000:]}")
+            fresh.replace(BINARY)
+    return BINARY
+
+
+def _is_current() -> bool:
+    sources = [*SOURCES.glob("*.go"), SOURCES / "go.mod", SOURCES / "go.sum"]
+    return BINARY.exists() and BINARY.stat().st_mtime >= max(path.stat().st_mtime for path in sources)
+
+
+class Collector:
+    """A running collector that writes all it gets to a file and, given a URL, hands it on by OTLP/HTTP.
+
+    ``config`` is laid over the standard one (mappings are merged, anything else replaces); ``received`` reads the file.
+    """
+
+    def __init__(
+        self, directory: Path, *, forward_to: str | None = None, config: Mapping[str, Any] | None = None
+    ) -> None:
+        self._binary = collector_binary()
+        self._file = directory / "otelcol.jsonl"
+        self._config = directory / "otelcol.yaml"
+        self._config.write_text(yaml.safe_dump(_merged(_standard(self._file, forward_to), config or {})))
+        self._process: Process | None = None
+        self.http_port = 0
+        self.grpc_port = 0
+
+    @property
+    def http_url(self) -> str:
+        """Its OTLP/HTTP endpoint."""
+        return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def grpc_target(self) -> str:
+        """Its OTLP/gRPC endpoint."""
+        return f"127.0.0.1:{self.grpc_port}"
+
+    def messages(self) -> list[Any]:
+        """The trace requests in its file so far, as ``opentelemetry.proto`` reads them."""
+        if not self._file.exists():
+            return []
+        lines = self._file.read_bytes().split(b"\n")[:-1]  # the last may be half written
+        found = [
+            Received("traces", line, "application/json", "file", {}) for line in lines if b'"resourceSpans"' in line
+        ]
+        return [item.message for item in found]
+
+    def spans(self) -> list[Any]:
+        """Every span in its file so far."""
+        messages: list[ExportTraceServiceRequest] = self.messages()
+        return [
+            span
+            for message in messages
+            for group in message.resource_spans
+            for scope in group.scope_spans
+            for span in scope.spans
+        ]
+
+    def __enter__(self) -> Self:
+        process = self._process = Process([self._binary, "--config", self._config])
+        try:
+            process.wait_line("Everything is ready")
+            started = "\n".join(line for line in process.stderr if '"otlp"' in line)
+            self.grpc_port, self.http_port = (
+                int(_found(rf'Starting {name} server.*"endpoint":\s*"127\.0\.0\.1:(\d+)"', started))
+                for name in ("GRPC", "HTTP")
+            )
+        except BaseException:
+            process.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        assert self._process is not None
+        self._process.close()
+
+
+def _found(pattern: str, text: str) -> str:
+    match = re.search(pattern, text)
+    assert match, f"{pattern!r} is not in:\n{text}"
+    return match[1]
+
+
+def _standard(file: Path, forward_to: str | None) -> dict[str, Any]:
+    exporters: dict[str, Any] = {"file": {"path": str(file), "flush_interval": "20ms"}}
+    if forward_to:
+        exporters["otlp_http"] = {"endpoint": forward_to, "sending_queue": {"enabled": False}}
+    pipeline = {"receivers": ["otlp"], "exporters": list(exporters)}
+    loopback = {"endpoint": "127.0.0.1:0"}
+    return {
+        "receivers": {"otlp": {"protocols": {"http": loopback, "grpc": loopback}}},
+        "exporters": exporters,
+        "service": {
+            "telemetry": {"metrics": {"level": "none"}, "logs": {"encoding": "json"}},
+            "pipelines": {signal: dict(pipeline) for signal in ("traces", "metrics", "logs")},
+        },
+    }
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """One configuration laid over another.
+
+    >>> _merged({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}, "d": [4]})
+    {'a': {'b': 1, 'c': 3}, 'd': [4]}
+    """
+    merged = json.loads(json.dumps(below))
+    for key, value in above.items():
+        held = merged.get(key)
+        merged[key] = _merged(held, value) if isinstance(held, dict) and isinstance(value, Mapping) else value
+    return dict(merged)
