@@ -34,6 +34,10 @@ class Corpus(Protocol):
     def thesaurus(self) -> Mapping[str, tuple[str, ...]]:
         """Words of questions, and the words that the documents may have for them."""
 
+    @property
+    def coverage_weight(self) -> float:
+        """How much it says about a document that it has the words of a question; see ``rerank``."""
+
     def fingerprint(self) -> str:
         """A digest that changes when the documents do."""
 
@@ -46,6 +50,7 @@ class PythonCorpus:
 
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     thesaurus: Mapping[str, tuple[str, ...]] = MEANINGS
+    coverage_weight = 1.0
 
     def fingerprint(self) -> str:
         """A digest over the interpreter's version and the names, sizes and times of the library's files."""

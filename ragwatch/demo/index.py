@@ -31,11 +31,15 @@ class Index:
     """An index on disk, opened; ``close`` it, or use it in a ``with``.
 
     ``thesaurus`` names words that documents may have for a word of a question; both searches look for them too.
+    ``coverage_weight`` says how much a reranker should count on the words of a document.
     """
 
-    def __init__(self, folder: Path, thesaurus: Mapping[str, tuple[str, ...]] = NO_MEANINGS) -> None:
+    def __init__(
+        self, folder: Path, thesaurus: Mapping[str, tuple[str, ...]] = NO_MEANINGS, *, coverage_weight: float = 1.0
+    ) -> None:
         self.folder = folder
         self.thesaurus = thesaurus
+        self.coverage_weight = coverage_weight
         self._connections: LifoQueue[sqlite3.Connection] = LifoQueue()
         with np.load(folder / VECTORS, allow_pickle=False) as stored:
             self._vectors: NDArray[np.float32] = stored["vectors"]

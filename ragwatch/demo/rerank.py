@@ -22,10 +22,13 @@ def reranked(
     concepts: Mapping[str, tuple[str, ...]],
     hits: Sequence[dict[str, Any]],
     idf: Callable[[str], float],
+    *,
+    weight: float = 1.0,
 ) -> list[dict[str, Any]]:
     """The hits in a new order, with new scores: fused score (1 for the best) plus weighted coverage of the question.
 
-    ``concepts`` are the words of the question with the other words for each; a word counts by its ``idf``.
+    ``concepts`` are the words of the question with the other words for each; a word counts by its ``idf``. ``weight`` is how much coverage counts: long
+    texts cover most words of any question.
     """
     wanted = [(_stem(word), {_stem(other) for other in others}, idf(_stem(word))) for word, others in concepts.items()]
     best = max((hit["score"] for hit in hits), default=1) or 1
@@ -34,7 +37,8 @@ def reranked(
         body = body_of(hit["text"])
         about = _stems(" ".join(sentences(body[:MAX_TEXT])[:2])[:MAX_SUMMARY])
         text = _stems(hit["text"][:MAX_TEXT])
-        score = hit["score"] / best + SUMMARY_WEIGHT * _coverage(wanted, about) + TEXT_WEIGHT * _coverage(wanted, text)
+        covered = SUMMARY_WEIGHT * _coverage(wanted, about) + TEXT_WEIGHT * _coverage(wanted, text)
+        score = hit["score"] / best + weight * covered
         scored.append({**hit, "score": score})
     return sorted(scored, key=lambda hit: -hit["score"])
 
