@@ -7,16 +7,24 @@ import errno
 import fcntl
 import ipaddress
 import os
+import sys
 from collections.abc import Mapping
-from typing import TextIO
+from dataclasses import replace
+from typing import Any, TextIO
 
 from ragwatch.agent.process import say
 from ragwatch.agent.supervisor import Supervisor, bind
-from ragwatch.config.agent import AgentSettings
+from ragwatch.config.agent_values import AgentValues, to_environment
 from ragwatch.errors import ConfigError
 
 
-def run_agent(settings: AgentSettings, sources: Mapping[str, str]) -> int:
+def hand_over(settings: AgentValues, sources: Mapping[str, str]) -> None:
+    """Become the agent: this process is replaced by one without what only the checking of settings needs."""
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, "-m", "ragwatch.agent"], to_environment(settings, sources))  # noqa: S606
+
+
+def run_agent(settings: AgentValues, sources: Mapping[str, str]) -> int:
     """Run the agent until SIGTERM; the exit code. ``ConfigError`` for what cannot be used, before anything starts."""
     _check_exposure(settings, sources)
     lock = _own_directory(settings, sources)
@@ -32,11 +40,11 @@ def run_agent(settings: AgentSettings, sources: Mapping[str, str]) -> int:
         lock.close()
 
 
-async def _run(settings: AgentSettings, web_socket: object) -> int:
+async def _run(settings: AgentValues, web_socket: object) -> int:
     return await Supervisor(settings, web_socket).run()  # type: ignore[arg-type]
 
 
-def _check_exposure(settings: AgentSettings, sources: Mapping[str, str]) -> None:
+def _check_exposure(settings: AgentValues, sources: Mapping[str, str]) -> None:
     try:
         loopback = settings.host == "localhost" or ipaddress.ip_address(settings.host).is_loopback
     except ValueError:
@@ -52,7 +60,7 @@ def _check_exposure(settings: AgentSettings, sources: Mapping[str, str]) -> None
     say("warning", f"listening on {settings.host} without a token: whoever reaches it can send and read")
 
 
-def _own_directory(settings: AgentSettings, sources: Mapping[str, str]) -> TextIO:
+def _own_directory(settings: AgentValues, sources: Mapping[str, str]) -> TextIO:
     """Make the directory and hold its lock: two agents in one would count everything twice."""
     source = sources["directory"]
     path = settings.directory
@@ -72,9 +80,9 @@ def _own_directory(settings: AgentSettings, sources: Mapping[str, str]) -> TextI
     return lock
 
 
-def _choose_ports(settings: AgentSettings, sources: Mapping[str, str]) -> tuple[AgentSettings, object]:
+def _choose_ports(settings: AgentValues, sources: Mapping[str, str]) -> tuple[AgentValues, object]:
     """Free ports where 0 was asked for; the receiver's are let go of again, and kept over its restarts."""
-    chosen: dict[str, int] = {}
+    chosen: dict[str, Any] = {}
     held = []
     for name in ("grpc_port", "http_port"):
         listener = bind(name, settings.host, getattr(settings, name), sources[name])
@@ -84,4 +92,4 @@ def _choose_ports(settings: AgentSettings, sources: Mapping[str, str]) -> tuple[
     chosen["web_port"] = web_socket.getsockname()[1]
     for listener in held:
         listener.close()
-    return settings.model_copy(update=chosen), web_socket
+    return replace(settings, **chosen), web_socket

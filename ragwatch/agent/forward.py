@@ -23,10 +23,10 @@ from ragwatch import __version__, semconv
 from ragwatch.agent import store
 from ragwatch.agent.counters import Counters
 from ragwatch.agent.inbox import JSON, SIGNALS, InboxReader, Row, inbox_exists
-from ragwatch.agent.process import child_settings, die_with_parent, say, stop_event
+from ragwatch.agent.process import die_with_parent, say, stop_event
 from ragwatch.agent.upstream import Answer, Upstream, upstream
 from ragwatch.agent.view import View
-from ragwatch.config.agent import AgentSettings
+from ragwatch.config.agent_values import AgentValues, from_environment
 from ragwatch.conventions.decode import DecodeError
 from ragwatch.conventions.decode_json import json_to_protobuf
 from ragwatch.kpi.otlp import to_request
@@ -43,7 +43,7 @@ Piece = tuple[Row, bytes]
 class Forward:
     """Sends rows upstream in order; retries for ever what may be tried again."""
 
-    def __init__(self, settings: AgentSettings, target: Upstream, stopping: threading.Event) -> None:
+    def __init__(self, settings: AgentValues, target: Upstream, stopping: threading.Event) -> None:
         self._settings = settings
         self._target = target
         self._stopping = stopping
@@ -185,7 +185,7 @@ def without_own_metrics(body: bytes) -> bytes | None:
 
 def main() -> int:
     """Run the forwarding process until SIGTERM."""
-    settings = child_settings()
+    settings, _ = from_environment()
     stopping = stop_event()
     die_with_parent()
     while not inbox_exists(settings.directory / "inbox.db"):

@@ -260,7 +260,8 @@ class InboxReader:
         rows: list[Row] = []
         size = 0
         found: Iterable[tuple[int, int, int, int, int, bytes]] = self._connection.execute(
-            "SELECT id, signal, format, transport, received_ns, body FROM rows WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
+            "SELECT id, signal, format, transport, received_ns, body FROM rows "
+            "WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
             (cursor, (1 << 62) if until is None else until, max_rows),
         )
         for values in found:

@@ -1,4 +1,4 @@
-"""What every child process of the agent does: read its settings, watch its parent, end on SIGTERM."""
+"""What every process of the agent does: watch its parent, end on SIGTERM, say what is wrong."""
 
 from __future__ import annotations
 
@@ -6,31 +6,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
 from types import FrameType
 
-from ragwatch.config.agent import AgentSettings
-
-SETTINGS_VARIABLE = "RAGWATCH_AGENT_CHILD_SETTINGS"
 ORPHANED = 3
 """Exit code of a child whose supervisor has gone."""
-
-
-def child_environment(settings: AgentSettings) -> dict[str, str]:
-    """The environment of a child: the settings travel in it, where a process list does not show the token."""
-    plain = settings.model_dump(mode="json")
-    plain["token"] = settings.token.get_secret_value() if settings.token else None
-    plain["upstream_headers"] = {key: held.get_secret_value() for key, held in settings.upstream_headers.items()}
-    import json
-
-    return {**os.environ, SETTINGS_VARIABLE: json.dumps(plain)}
-
-
-def child_settings(environ: Mapping[str, str] = os.environ) -> AgentSettings:
-    """The settings that the supervisor handed down."""
-    import json
-
-    return AgentSettings(**json.loads(environ[SETTINGS_VARIABLE]))
 
 
 def stop_event() -> threading.Event:

@@ -10,8 +10,7 @@ import json
 import sqlite3
 from typing import NamedTuple
 
-from ragwatch.kpi.otlp import Stream
-from ragwatch.kpi.state import State
+from ragwatch.kpi.state import State, Stream
 
 MAX_LIVE = 200
 KEEP_RETIRED_S = 7 * 86400

@@ -17,10 +17,10 @@ from time import monotonic
 
 import uvicorn
 
-from ragwatch.agent.process import child_environment, say
+from ragwatch.agent.process import say
 from ragwatch.agent.view import View
 from ragwatch.agent.web import web_app
-from ragwatch.config.agent import AgentSettings
+from ragwatch.config.agent_values import AgentValues, to_environment
 from ragwatch.errors import ConfigError
 
 MODULES = {
@@ -51,7 +51,7 @@ class Child:
 class Supervisor:
     """Runs the agent until SIGTERM or SIGINT."""
 
-    def __init__(self, settings: AgentSettings, web_socket: socket.socket) -> None:
+    def __init__(self, settings: AgentValues, web_socket: socket.socket) -> None:
         self._settings = settings
         self._web_socket = web_socket
         roles = ["receiver", "pipeline", *(["forward"] if settings.upstream else [])]
@@ -64,7 +64,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        token = self._settings.token.get_secret_value() if self._settings.token else None
+        token = self._settings.token
         app = web_app(View(self._settings.directory), token=token, problems=self.problems)
         server = _Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
         web = asyncio.create_task(server.serve(sockets=[self._web_socket]))
@@ -88,7 +88,7 @@ class Supervisor:
         while not self._stopping.is_set():
             child.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", MODULES[child.role],
-                stdin=asyncio.subprocess.PIPE, env=child_environment(self._settings), start_new_session=True,
+                stdin=asyncio.subprocess.PIPE, env=to_environment(self._settings, {}), start_new_session=True,
             )  # fmt: skip
             child.started_at, child.problem = monotonic(), ""
             child.starts += 1

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import urllib3
 
 from ragwatch import __version__
-from ragwatch.config.agent import AgentSettings
+from ragwatch.config.agent_values import AgentValues
 
 RETRYABLE_HTTP = frozenset({429, 502, 503, 504})
 RETRYABLE_GRPC = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
@@ -38,7 +38,7 @@ class Upstream(Protocol):
         """Send a serialised request; never raises for what the network does."""
 
 
-def upstream(settings: AgentSettings) -> Upstream:
+def upstream(settings: AgentValues) -> Upstream:
     """The upstream of the settings."""
     url = settings.upstream or ""
     return GrpcUpstream(settings) if url.startswith("grpc") else HttpUpstream(settings)
@@ -47,12 +47,12 @@ def upstream(settings: AgentSettings) -> Upstream:
 class HttpUpstream:
     """OTLP over HTTP with protobuf bodies."""
 
-    def __init__(self, settings: AgentSettings) -> None:
+    def __init__(self, settings: AgentValues) -> None:
         self._url = (settings.upstream or "").rstrip("/")
         self.name = urlsplit(self._url).netloc
         self._gzip = settings.upstream_gzip
         self._headers = {
-            **{key: held.get_secret_value() for key, held in settings.upstream_headers.items()},
+            **settings.upstream_headers,
             "Content-Type": "application/x-protobuf",
             "User-Agent": f"ragwatch-agent/{__version__}",
         }
@@ -82,14 +82,14 @@ class HttpUpstream:
 class GrpcUpstream:
     """OTLP over gRPC with bodies that are serialised already."""
 
-    def __init__(self, settings: AgentSettings) -> None:
+    def __init__(self, settings: AgentValues) -> None:
         import grpc
 
         self._grpc = grpc
         split = urlsplit(settings.upstream or "")
         self.name = split.netloc
         self._timeout_s = settings.upstream_timeout_s
-        self._metadata = [(key, held.get_secret_value()) for key, held in settings.upstream_headers.items()]
+        self._metadata = [(key, held) for key, held in settings.upstream_headers.items()]
         compression = grpc.Compression.Gzip if settings.upstream_gzip else grpc.Compression.NoCompression
         if split.scheme == "grpcs":
             channel = grpc.secure_channel(split.netloc, grpc.ssl_channel_credentials(), compression=compression)

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from ragwatch import __version__
-from ragwatch.agent.receiver.status import authorised
+from ragwatch.agent.token import authorised
 from ragwatch.agent.view import View
 from ragwatch.kpi.exposition import negotiate, render
 from ragwatch.kpi.metrics import RAGMetrics

@@ -16,7 +16,7 @@ from ragwatch.conventions.decode import RawSpan
 from ragwatch.conventions.own import step_name, to_step
 from ragwatch.record import QueryRecord, Step
 
-RECENT = 100_000
+RECENT = 30_000
 """Span ids in each of the two generations that are remembered against duplicates, and recent traces."""
 
 

@@ -29,11 +29,12 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until SIGTERM; ``ConfigError`` for a setting that cannot be used."""
-    from ragwatch.agent.app import run_agent
+    from ragwatch.agent.app import hand_over
     from ragwatch.config.agent import PREFIX, AgentSettings
     from ragwatch.config.loader import load
 
     named = args.config or os.environ.get(f"{PREFIX}CONFIG") or None
     given = {key: value for key, value in vars(args).items() if key not in {"verb", "config"}}
     settings, sources = load(AgentSettings, given, prefix=PREFIX, file=Path(named) if named else None)
-    return run_agent(settings, sources)
+    hand_over(settings.values(), sources)
+    return 0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from ragwatch.config.agent_values import AgentValues
 
 PREFIX = "RAGWATCH_AGENT_"
 MIB = 1 << 20
@@ -46,6 +48,13 @@ class AgentSettings(BaseSettings):
     upstream_gzip: bool = Field(False, description="compress requests to the upstream")
     metrics_interval_s: float = Field(15.0, gt=0, description="how often the KPIs go upstream")
 
+    def values(self) -> AgentValues:
+        """The settings as the agent's processes take them."""
+        plain = {name: getattr(self, name) for name in type(self).model_fields}
+        plain["token"] = self.token.get_secret_value() if self.token else None
+        plain["upstream_headers"] = {key: held.get_secret_value() for key, held in self.upstream_headers.items()}
+        return AgentValues(**plain)
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -74,6 +83,3 @@ class AgentSettings(BaseSettings):
                 raise ValueError("should be key=value pairs, separated by commas")
             return {key.strip().lower(): held.strip() for key, _, held in pairs}
         return value
-
-
-Role = Literal["receiver", "pipeline", "forward"]

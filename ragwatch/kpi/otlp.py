@@ -8,7 +8,7 @@ hands them on. What comes back is exact: buckets, sums and exemplars.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -20,18 +20,10 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from ragwatch import __version__, semconv
 from ragwatch.catalogue import METRICS, Metric
-from ragwatch.kpi.state import Cell, Histogram, State
+from ragwatch.kpi.state import Cell, Histogram, State, Stream
 
 _CUMULATIVE = otel.AggregationTemporality.CUMULATIVE
 _PROTO_CUMULATIVE = 2
-
-
-class Stream(NamedTuple):
-    """One process' metrics: its instance id and when it began to count, and whose they are."""
-
-    instance: str
-    start_ns: int
-    service: str
 
 
 def to_metrics(state: State, resource: Resource, *, start_ns: int, now_ns: int) -> otel.MetricsData:

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from ragwatch.catalogue import METRICS, Metric
 
 Key = tuple[str, ...]
 Exemplar = tuple[float, str, str, float]
 """(value, trace id, span id, seconds since the epoch)"""
+
+
+class Stream(NamedTuple):
+    """One process' metrics: its instance id, when it began to count, and whose they are."""
+
+    instance: str
+    start_ns: int
+    service: str
 
 
 class Histogram:

@@ -11,19 +11,19 @@ from pathlib import Path
 import uvicorn
 
 from ragwatch.agent.inbox import Inbox
-from ragwatch.agent.process import child_settings, die_with_parent, say, stop_event
+from ragwatch.agent.process import die_with_parent, say, stop_event
 from ragwatch.agent.receiver.grpc_server import serve_grpc
 from ragwatch.agent.receiver.http_server import http_app
-from ragwatch.config.agent import AgentSettings
+from ragwatch.config.agent_values import AgentValues, from_environment
 from ragwatch.errors import ConfigError
 
 
 def main() -> int:
     """Receive until SIGTERM; then finish what has begun."""
-    settings = child_settings()
+    settings, _ = from_environment()
     stopping = stop_event()
     die_with_parent()
-    token = settings.token.get_secret_value() if settings.token else None
+    token = settings.token
     try:
         inbox = Inbox(
             settings.directory / "inbox.db",
@@ -67,7 +67,7 @@ def _listen(host: str, port: int) -> socket.socket:
 class LowWater:
     """The row below which no consumer needs anything: the lowest of their cursors, as committed in their own files."""
 
-    def __init__(self, settings: AgentSettings) -> None:
+    def __init__(self, settings: AgentValues) -> None:
         names = ["pipeline.db", *(["forward.db"] if settings.upstream else [])]
         self._paths = [settings.directory / name for name in names]
         self._connections: dict[Path, sqlite3.Connection] = {}

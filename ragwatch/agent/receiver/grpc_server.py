@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 import grpc
 
 from ragwatch.agent.inbox import PROTOBUF, SIGNALS, Inbox
-from ragwatch.agent.receiver.status import authorised, retry_status
+from ragwatch.agent.receiver.status import retry_status
+from ragwatch.agent.token import authorised
 from ragwatch.errors import ConfigError, InboxFull
 
 THREADS = 16

@@ -11,7 +11,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ragwatch.agent.inbox import JSON, PROTOBUF, SIGNALS, Inbox
-from ragwatch.agent.receiver.status import authorised, plain_status
+from ragwatch.agent.receiver.status import plain_status
+from ragwatch.agent.token import authorised
 from ragwatch.errors import InboxFull
 
 PROTOBUF_TYPE = "application/x-protobuf"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 
 from google.protobuf.duration_pb2 import Duration
@@ -21,15 +20,3 @@ def retry_status(code: int, message: str, retry_after_s: float) -> bytes:
 def plain_status(message: str, *, as_json: bool) -> bytes:
     """A ``Status`` for people: the body of every refusal over HTTP."""
     return json.dumps({"message": message}).encode() if as_json else bytes(Status(message=message).SerializeToString())
-
-
-def authorised(header: str | None, token: str | None) -> bool:
-    """Whether an ``Authorization`` header shows the token; no token is asked of anyone when none is set.
-
-    >>> authorised("Bearer s3cret", "s3cret"), authorised("Bearer guess", "s3cret"), authorised(None, None)
-    (True, False, True)
-    """
-    if token is None:
-        return True
-    scheme, _, shown = (header or "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), token.encode())
