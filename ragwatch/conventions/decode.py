@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from google.protobuf.message import DecodeError as ProtobufError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from ragwatch.conventions.wire_bounds import Swollen, check_bounds
 from ragwatch.conventions.wire_schema import message_class
 
 MAX_CACHED = 8192
@@ -22,6 +23,10 @@ MAX_CACHED_LENGTH = 256
 MAX_DEPTH = 32
 MAX_DOUBLES = 64
 """An array of more doubles is an embedding vector: nothing here reads it, and it would cost 0.1 µs a number."""
+
+
+MAX_STRUCTURE_BYTES = 256 * 1024
+"""An array or mapping of more bytes is left out too: nothing here reads it, and it would take 30 times the memory."""
 
 
 class DecodeError(ValueError):
@@ -88,6 +93,7 @@ def decode_traces(body: bytes) -> list[ResourceSpans]:
     []
     """
     try:
+        check_bounds(body)
         return [
             ResourceSpans(
                 _resource(b"".join(group.resource)),
@@ -95,7 +101,7 @@ def decode_traces(body: bytes) -> list[ResourceSpans]:
             )
             for group in _parse_request(body).resource_spans
         ]
-    except ProtobufError as error:
+    except (ProtobufError, Swollen) as error:
         raise DecodeError(f"no OTLP traces in protobuf: {error}") from error
 
 
@@ -137,7 +143,7 @@ def _spans(messages: Any) -> list[RawSpan]:
 def _rare_fields(fields: Any) -> tuple[Any, Any, int, str, str, int]:
     events: list[tuple[str, int, dict[str, Any]]] = []
     links: list[tuple[bytes, bytes, str, dict[str, Any]]] = []
-    status = b""
+    status: list[bytes] = []
     trace_state = ""
     dropped = 0
     for field in fields:
@@ -147,7 +153,7 @@ def _rare_fields(fields: Any) -> tuple[Any, Any, int, str, str, int]:
                 event = _parse_event(field.data)
                 events.append((_names[event.name], event.time, dict(map(_attributes, event.attributes))))
             elif number == _STATUS:
-                status += field.data
+                status.append(field.data)
             elif number == _LINK:
                 link = _parse_link(field.data)
                 links.append(
@@ -159,7 +165,7 @@ def _rare_fields(fields: Any) -> tuple[Any, Any, int, str, str, int]:
             dropped = field.data & 0xFFFF_FFFF
     if not status:
         return events or None, links or None, 0, "", trace_state, dropped
-    parsed = _parse_status(status)
+    parsed = _parse_status(b"".join(status))
     return events or None, links or None, parsed.code, _text(parsed.message), trace_state, dropped
 
 
@@ -241,8 +247,10 @@ def _short(raw: bytes) -> tuple[str, Any] | None:
 
 
 def _key_value(raw: bytes) -> tuple[str, Any]:
-    if len(raw) > 11 * MAX_DOUBLES and _is_vector(raw):
-        return _text(_parse_flat_key_value(raw).key), None
+    if len(raw) > 11 * MAX_DOUBLES:
+        flat = _parse_flat_key_value(raw)
+        if _is_left_out(b"".join(flat.value)):
+            return _text(flat.key), None
     try:
         item = _parse_key_value(raw)
     except ProtobufError:  # malformed, or nested deeper than protobuf goes (100): then what lies above is still good
@@ -285,12 +293,12 @@ def _flat_value(raw: bytes, depth: int) -> Any:
     return _value(message, depth)
 
 
-def _is_vector(raw: bytes) -> bool:
-    """Whether it is an array of doubles only, as every encoder writes it: each eleven bytes that begin alike."""
-    try:
-        array = _parse_flat_value(b"".join(_parse_flat_key_value(raw).value)).array
-    except ProtobufError:
-        return False
+def _is_left_out(raw: bytes) -> bool:
+    """Whether it is too big, or doubles only as every encoder writes them: each eleven bytes begin alike."""
+    message = _parse_flat_value(raw)
+    if len(message.array) + len(message.kvlist) > MAX_STRUCTURE_BYTES:
+        return True
+    array = message.array
     count, rest = divmod(len(array), 11)
     return (
         rest == 0

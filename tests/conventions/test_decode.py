@@ -384,6 +384,41 @@ def test_noise_raises_nothing_else(body: bytes) -> None:
             continue
 
 
+@pytest.mark.parametrize(
+    "swollen",
+    [
+        lambda count: b"\x0a\x00" * count,
+        lambda count: field(1, b"\x12\x00" * count),
+        lambda count: field(1, field(2, b"\x12\x00" * count)),
+        lambda count: field(1, field(2, b"\x92\x00\x02\x30\x01" * count)),
+        lambda count: field(1, field(2, field(2, b"\x5a\x00" * count))),
+        lambda count: field(1, field(2, field(2, b"\x7a\x00" * count))),
+        lambda count: field(1, field(2, b"\x63" * 40 + b"\x64" * 40 + b"\x12\x00" * count)),
+    ],
+)
+def test_what_would_swell_in_memory_is_refused(swollen: Any) -> None:
+    decode_traces(swollen(100))
+    with pytest.raises(DecodeError, match=r"more than|deeper than"):
+        decode_traces(swollen(300_000))
+
+
+def test_a_big_honest_request_is_read() -> None:
+    span = Span(trace_id=b"t" * 16, span_id=b"s" * 8, name="n", attributes=key_values({"text": "x" * 300_000, "n": 1}))
+    small = Span(trace_id=b"t" * 16, span_id=b"s" * 8)
+    request = ExportTraceServiceRequest()
+    inner = request.resource_spans.add().scope_spans.add()
+    inner.spans.extend([span, *[small] * 10_000])
+    for seed in range(2):
+        assert same(decode_traces(scrambled(request.SerializeToString(), "request", random.Random(seed))), request)
+
+
+def test_structures_that_nobody_reads_are_left_out() -> None:
+    texts = ["x" * 1000] * 300
+    span = Span(attributes=key_values({"a": texts, "m": {"k": texts}, "small": texts[:200], "text": "x" * 300_000}))
+    found = only_span(of_span(span.SerializeToString())).attributes
+    assert found == {"a": None, "m": None, "small": tuple(texts[:200]), "text": "x" * 300_000}
+
+
 def test_what_is_given_out_may_be_changed() -> None:
     span = Span(attributes=key_values({"a": {"b": [1, {"c": 1}]}, "t": ["x", {"y": 1}], "s": "x"}))
     group = ExportTraceServiceRequest()
