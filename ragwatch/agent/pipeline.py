@@ -29,7 +29,7 @@ from ragwatch.kpi.engine import Engine
 from ragwatch.kpi.otlp import data_points, from_request, log_records
 from ragwatch.record import QueryRecord, Step
 
-BATCH_BYTES = 4 << 20
+BATCH_BYTES = 2 << 20
 BATCH_ROWS = 500
 IDLE_S = 0.02
 STARTS_BEFORE_CARE = 3

@@ -52,6 +52,7 @@ class SdkSettings:
     environment: str | None = None
     content: Content = "off"
     log_queries: bool = True
+    log_file: str | None = None
     endpoints: Mapping[str, Endpoint | None] = field(default_factory=dict)
     schedule_delay_s: float = 1.0
     max_queue_size: int = 8192
@@ -86,6 +87,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> SdkSettings:
         environment=env.text("RAGWATCH_ENVIRONMENT"),
         content=env.content("RAGWATCH_CONTENT"),
         log_queries=env.flag("RAGWATCH_LOG_QUERIES", default=True),
+        log_file=env.text("RAGWATCH_LOG_FILE"),
         endpoints={signal: env.endpoint(signal) for signal in SIGNALS},
         schedule_delay_s=env.number("OTEL_BSP_SCHEDULE_DELAY", 1000.0) / 1000.0,
         max_queue_size=env.whole("OTEL_BSP_MAX_QUEUE_SIZE", 8192, least=1),

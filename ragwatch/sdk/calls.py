@@ -112,7 +112,7 @@ def _generator(function: Any, use: Use, opened: _Run | None = None) -> Any:
                 try:
                     item = resume(argument)
                 except StopIteration as stop:
-                    run.done()
+                    run.done(stop.value)
                     return stop.value
                 finally:
                     attach(before)
@@ -212,8 +212,10 @@ class _Run:
             if self.length <= results.MAX_ANSWER:
                 self.text.append(item)
 
-    def done(self) -> None:
-        """The stream has ended by itself."""
+    def done(self, value: Any = None) -> None:
+        """The stream has ended by itself; a generator may have returned a value, such as what it used."""
+        if value is not None:
+            results.returned(self.once.kind, self.step, value)
         self._said()
         self.step.end()
 

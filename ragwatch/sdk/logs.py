@@ -75,8 +75,8 @@ def summary(record: QueryRecord) -> dict[str, Any]:
 class QueryLog:
     """Writes the lines of finished queries: a structlog logger of its own, so the app's configuration is untouched."""
 
-    def __init__(self, stream: Any = None) -> None:
-        self._stream = stream
+    def __init__(self, file: str | None = None) -> None:
+        self._file = file
         self._lines: list[str] = []
         self._logger = structlog.wrap_logger(
             _Collected(self._lines),
@@ -86,7 +86,7 @@ class QueryLog:
         )
 
     def lines(self, records: list[QueryRecord]) -> list[str]:
-        """The JSON lines of these queries, written to the log stream (standard error) in one go."""
+        """The JSON lines of these queries, written in one go to standard error, or to the end of the file."""
         self._lines.clear()
         for record in records:
             when = datetime.fromtimestamp(record.end_ns / 1e9, UTC).isoformat(timespec="milliseconds")
@@ -94,14 +94,20 @@ class QueryLog:
                 semconv.EVENT_QUERY_LOG, timestamp=when, **summary(record)
             )
         lines = self._lines[:]
-        stream = self._stream or sys.stderr
-        if lines and stream is not None:
-            try:
-                stream.write("\n".join(lines) + "\n")
-                stream.flush()
-            except (OSError, ValueError) as error:  # closed or full: the app's terminal has gone
-                fault("log_stream", error)
+        if lines:
+            self._write("\n".join(lines) + "\n")
         return lines
+
+    def _write(self, text: str) -> None:
+        try:
+            if self._file is not None:
+                with open(self._file, "a", encoding="utf-8") as file:  # noqa: PTH123  (pathlib is not loaded for this)
+                    file.write(text)
+            elif sys.stderr is not None:
+                sys.stderr.write(text)
+                sys.stderr.flush()
+        except (OSError, ValueError) as error:  # closed or full: the terminal has gone, the disk is full
+            fault("log_stream", error)
 
 
 class _Collected:

@@ -64,9 +64,13 @@ def _get(value: Any, name: str) -> Any:
 
 
 def _model_call(step: Any, result: Any) -> None:
-    if result is None or isinstance(result, str | bytes | list | tuple | int | float):
+    if result is None or isinstance(result, str | bytes | list | int | float):
+        return
+    if isinstance(result, tuple) and not hasattr(result, "_fields"):
         return
     usage = _get(result, "usage") or _get(result, "usage_metadata")
+    if usage is None and any(_get(result, name) is not None for name in (*_INPUT, *_OUTPUT)):
+        usage = result
     if usage is not None and semconv.INPUT_TOKENS not in step.attribute_map:
         step.tokens(input=_whole(usage, _INPUT), output=_whole(usage, _OUTPUT))
         details = _get(usage, "prompt_tokens_details") or _get(usage, "input_token_details")

@@ -128,7 +128,7 @@ class Worker:
         from ragwatch.sdk import logs
 
         if self._query_log is None:
-            self._query_log = logs.QueryLog()
+            self._query_log = logs.QueryLog(self.settings.log_file)
         lines = self._query_log.lines(records)
         if "logs" in self._signals:
             self.sender.put(Batch("logs", logs.to_request(records, lines, self.recorder.resource), len(lines)))

@@ -1,0 +1,86 @@
+"""The live table: KPIs, time by step, last errors, where to look next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from ragwatch.demo.session import K, Progress
+from ragwatch.kpi.metrics import RAGMetrics
+from ragwatch.kpi.quality import Estimate
+from ragwatch.semconv import STEPS
+
+
+def screen(metrics: RAGMetrics, progress: Progress, *, queries: int, where: list[tuple[str, str]]) -> Any:
+    """Everything at once, as something that rich can print."""
+    title = f"ragwatch demo: {progress.asked} of {queries} questions, {progress.act}"
+    parts: list[Any] = [_kpis(metrics), _steps(metrics)]
+    if metrics.errors:
+        causes = ", ".join(f"{cause} × {count}" for cause, count in metrics.errors.items())
+        parts.append(Text(f"errors by step and class: {causes}", style="red"))
+        parts += [Text(f"  {error}", style="red") for error in progress.errors[-1:]]
+    if progress.last:
+        parts.append(Text(f"last answer: {progress.last}", style="dim", overflow="ellipsis", no_wrap=True))
+    for name, place in where:
+        parts.append(Text.assemble((f"{name:<9}", "bold"), place, overflow="fold"))
+    return Panel(Group(*parts), title=title, border_style="blue", padding=(0, 1))
+
+
+def _kpis(metrics: RAGMetrics) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in ("KPI", "value", "n", "KPI", "value", "n"):
+        table.add_column(column, justify="left" if column == "KPI" else "right", no_wrap=True)
+    n = metrics.n
+    left = [
+        ("queries", str(metrics.query_count), ""),
+        ("errors", _percent(metrics.error_rate), str(n["error_rate"])),
+        ("availability", _percent(metrics.availability), str(n["availability"])),
+        ("cache hits", _percent(metrics.cache_hit_rate), str(n["cache_hit_rate"])),
+        ("empty retrievals", _percent(metrics.empty_retrieval_rate), str(n["empty_retrieval_rate"])),
+    ]
+    recall, mrr = metrics.recall_at_k.get(str(K)), metrics.mrr.get(str(K))
+    right = [
+        (
+            "p50 / p95 / p99",
+            " / ".join(_time(value) for value in (metrics.p50, metrics.p95, metrics.p99)),
+            str(n["latency"]),
+        ),
+        ("per second", "–" if metrics.throughput is None else f"{metrics.throughput:.1f}", ""),
+        (f"recall@{K}", _estimate(recall), str(recall.n) if recall else ""),
+        ("MRR", _estimate(mrr), str(mrr.n) if mrr else ""),
+        (f"answered in top {K}", _estimate(metrics.retrieval_accuracy_interval), str(n["retrieval_accuracy"])),
+    ]
+    for one, other in zip(left, right, strict=True):
+        table.add_row(*one, *other)
+    return table
+
+
+def _steps(metrics: RAGMetrics) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("step", no_wrap=True)
+    for column in ("calls", "p50", "p95", "p99", "mean"):
+        table.add_column(column, justify="right")
+    for name in STEPS:
+        found = metrics.steps.get(name)
+        if found:
+            times = (_time(found[key]) for key in ("p50", "p95", "p99", "mean"))
+            table.add_row(name, f"{found['count']:.0f}", *times)
+    return table
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def _estimate(estimate: Estimate | None) -> str:
+    return "–" if estimate is None else f"{estimate.value:.2f} [{estimate.low:.2f}–{estimate.high:.2f}]"

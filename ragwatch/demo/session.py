@@ -1,0 +1,158 @@
+"""One run of the demo: an app, an agent, traffic, and what came of it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import ragwatch
+from ragwatch.demo.app import WatchedRag
+from ragwatch.demo.faults import Faults, acts
+from ragwatch.demo.golden import Golden
+from ragwatch.demo.index import Index
+from ragwatch.demo.sidecar import Sidecar
+from ragwatch.demo.traffic import Asked, Done, run, zipf_questions
+from ragwatch.kpi.metrics import RAGMetrics
+
+K = 5
+MAX_SHOWN_ERRORS = 3
+SETTLE_TIMEOUT_S = 20.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the app itself has seen, for the screen and to hold the agent's figures against."""
+
+    asked: int = 0
+    failed: int = 0
+    act: str = "all is well"
+    errors: list[str] = field(default_factory=list)
+    last: str = ""
+
+
+class Session:
+    """Asks ``queries`` questions of the app, ``concurrency`` at a time; with ``faults`` the last four fifths are acts."""
+
+    def __init__(
+        self, index: Index, golden: list[Golden], *, queries: int, concurrency: int, faults: bool, seed: int
+    ) -> None:
+        self.faults = Faults()
+        self.progress = Progress()
+        self._golden = {item.question: item.relevant for item in golden}
+        self._queries = queries
+        self._concurrency = concurrency
+        self._acts = list(acts()) if faults else []
+        self._seed = seed
+        self._app = WatchedRag(index, top_k=K, faults=self.faults)
+
+    def ask(self, question: str) -> str:
+        """Ask the app, and say which documents are known to answer."""
+        with ragwatch.query(question) as query:
+            query.relevant(sorted(self._golden.get(question, ())), k=K)
+            return self._app.answer(question)
+
+    def run(self, changed: Callable[[], None], stop: threading.Event) -> Done:
+        """Ask everything; ``changed`` is called after each answer."""
+
+        def seen(asked: Asked) -> None:
+            progress = self.progress
+            progress.asked += 1
+            progress.failed += asked.error is not None
+            if asked.error is not None:
+                progress.errors = [*progress.errors, f"{type(asked.error).__name__}: {asked.error}"][-MAX_SHOWN_ERRORS:]
+            else:
+                progress.last = f"{asked.question} → {str(asked.answer)[:160]}"
+            self._play()
+            changed()
+
+        questions = zipf_questions(sorted(self._golden), self._queries, seed=self._seed)
+        done = run(questions, self.ask, concurrency=self._concurrency, progress=seen, stop=stop)
+        self.faults.stop()
+        return done
+
+    def _play(self) -> None:
+        """Switch to the act whose turn it is: the first fifth of the questions is calm."""
+        if not self._acts:
+            return
+        place = min(4, self.progress.asked * 5 // max(1, self._queries)) - 1
+        wanted = self._acts[place] if place >= 0 else None
+        if wanted is not None and self.progress.act != wanted[0]:
+            self.faults.stop()
+            self.faults.start(wanted[0])
+            self.progress.act = wanted[0]
+
+
+def switch_on(endpoint: str, directory: Path) -> None:
+    """Switch ragwatch on for the demo, whose texts are public; what the environment says goes before."""
+    defaults: Mapping[str, str] = {
+        "RAGWATCH_CONTENT": "full",
+        "RAGWATCH_LOG_FILE": str(directory / "queries.jsonl"),
+        "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+        "OTEL_BSP_SCHEDULE_DELAY": "500",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
+    ragwatch.init(service="python-docs", environment="demo")
+
+
+def settle(sidecar: Sidecar, sent: int) -> bool:
+    """Wait until the agent shows everything that was sent; False when it did not within its time."""
+    until = monotonic() + SETTLE_TIMEOUT_S
+    expected = ragwatch.metrics().query_count
+    while monotonic() < until:
+        received = sidecar.metric("ragwatch_agent_received_total", signal="traces")
+        if received >= sent and sidecar.metric("rag_query_duration_seconds_count") >= expected:
+            return True
+        sleep(0.05)
+    return False
+
+
+def summary(
+    metrics: RAGMetrics, telemetry: Mapping[str, Any], documents: int, sidecar: Sidecar | None
+) -> dict[str, Any]:
+    """The figures of a run as one JSON object; ``spans_received`` is None where there is no agent to ask."""
+    recall, mrr = metrics.recall_at_k.get(str(K)), metrics.mrr.get(str(K))
+    lookups = metrics.n["cache_hit_rate"]
+    lost = sum(count for key, count in telemetry["lost"].items() if key.startswith("traces/"))
+    return {
+        "queries": metrics.query_count,
+        "errors": sum(metrics.errors.values()),
+        "cache_hits": round((metrics.cache_hit_rate or 0.0) * lookups),
+        "cache_lookups": lookups,
+        "recall_at_5": recall._asdict() if recall else None,
+        "mrr": mrr.value if mrr else None,
+        "latency_s": {"p50": metrics.p50, "p95": metrics.p95, "p99": metrics.p99},
+        "documents": documents,
+        "spans_sent": telemetry["sent"].get("traces", 0),
+        "spans_received": int(sidecar.metric("ragwatch_agent_received_total", signal="traces")) if sidecar else None,
+        "spans_lost": lost,
+        "metrics_url": f"{sidecar.web_url}/metrics" if sidecar else None,
+    }
+
+
+def disagreements(figures: Mapping[str, Any], progress: Progress, sidecar: Sidecar | None) -> list[str]:
+    """Where the app's own count, the SDK's and the agent's are not the same."""
+    found = []
+    if figures["queries"] != progress.asked:
+        found.append(f"the app asked {progress.asked} questions, ragwatch counted {figures['queries']}")
+    if figures["errors"] != progress.failed:
+        found.append(f"the app saw {progress.failed} errors, ragwatch counted {figures['errors']}")
+    if sidecar is None:
+        return found
+    for what, name, labels in (
+        ("queries", "rag_query_duration_seconds_count", {}),
+        ("errors", "rag_query_errors_total", {}),
+        ("cache_hits", "rag_cache_lookups_total", {"result": "hit"}),
+    ):
+        shown = sidecar.metric(name, **labels)
+        if shown != figures[what]:
+            found.append(f"{what}: ragwatch counted {figures[what]}, the agent's {name} shows {shown:g}")
+    if figures["spans_sent"] != figures["spans_received"]:
+        found.append(f"{figures['spans_sent']} spans were sent, the agent received {figures['spans_received']}")
+    return found
