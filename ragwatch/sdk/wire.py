@@ -1,4 +1,4 @@
-"""Spans in OTLP's protobuf wire format, written directly: 2 µs a span where protobuf messages cost 25.
+"""Spans in OTLP's protobuf wire format, written directly: 2.8 µs a span where opentelemetry's encoder takes 31.
 
 Field numbers are of ``opentelemetry/proto/trace/v1/trace.proto``. What is encoded here decodes with
 ``opentelemetry.proto`` to the same span; property-based tests hold it to that.
