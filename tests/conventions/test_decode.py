@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.message import DecodeError as ProtobufError
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -19,6 +19,7 @@ from ragwatch.conventions.decode import DecodeError, RawSpan, ResourceSpans, Sco
 from tests.support.otlp_values import attributes_of, typed
 
 UINT64 = (1 << 64) - 1
+LARGE = [HealthCheck.too_slow, HealthCheck.data_too_large]  # whole requests take their time to make up
 
 
 def any_value(value: Any) -> AnyValue:
@@ -143,7 +144,7 @@ def same(found: list[ResourceSpans], request: ExportTraceServiceRequest) -> bool
     return bool(typed(found) == typed(reference(request)))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=LARGE)
 @given(requests())
 def test_what_protobuf_writes_is_read_the_same(request_message: ExportTraceServiceRequest) -> None:
     body = request_message.SerializeToString()
@@ -241,7 +242,7 @@ def scrambled(body: bytes, kind: str, rng: random.Random) -> bytes:
     return b"".join(out)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=LARGE)
 @given(requests(), st.integers(0, 1 << 30))
 def test_every_legal_way_to_write_it_is_read_the_same(request_message: ExportTraceServiceRequest, seed: int) -> None:
     body = scrambled(request_message.SerializeToString(), "request", random.Random(seed))
@@ -347,7 +348,7 @@ def test_what_is_no_protobuf_is_refused(body: bytes) -> None:
         decode_traces(body)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=LARGE)
 @given(requests(), st.data())
 def test_damaged_bytes_raise_nothing_else(request_message: ExportTraceServiceRequest, data: st.DataObject) -> None:
     body = bytearray(request_message.SerializeToString())
