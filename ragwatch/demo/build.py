@@ -82,6 +82,8 @@ def _write_vectors(cut: Sequence[list[str]], path: Path) -> None:
     vectorizer = TfidfVectorizer(
         analyzer=stems, sublinear_tf=True, min_df=2 if len(cut) > 50 else 1, max_features=MAX_FEATURES, dtype=np.float32
     )
+    if not any(stems(found) for found in cut):  # nothing but stop words
+        cut = [[*found, "(none)"] for found in cut]
     weights = vectorizer.fit_transform(cut)
     terms = vectorizer.get_feature_names_out()
     rank = min(DIMENSIONS, len(cut) - 1, len(terms) - 1)

@@ -12,6 +12,7 @@ import inspect
 import re
 import sys
 import types
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,7 +72,9 @@ def builtin_documents() -> list[Document]:
         if not public or (is_private(public) and name not in PUBLIC_NAMES) or public == "builtins":
             continue
         try:
-            module = importlib.import_module(name)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # a module on its way out is still documented
+                module = importlib.import_module(name)
         except Exception:  # noqa: BLE001, S112  (a C module whose library is not installed)
             continue
         if inspect.getdoc(module) and name == public:

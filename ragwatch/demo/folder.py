@@ -8,11 +8,13 @@ documents keep their own ids and are never cut, so that labels made for them hol
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 from types import MappingProxyType
+from typing import NoReturn
 
 from ragwatch.demo.document import Document
 from ragwatch.demo.errors import DemoInputError
@@ -25,6 +27,7 @@ MARKDOWN = frozenset({".md", ".markdown"})
 PLAIN = frozenset({".txt", ".text", ".rst"})
 HTML = frozenset({".html", ".htm"})
 LINES = frozenset({".jsonl", ".ndjson"})
+READ = MARKDOWN | PLAIN | HTML | LINES
 _HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*\s*$")
 Section = tuple[str, str]  # heading, body
 
@@ -52,15 +55,19 @@ class FolderCorpus:
 
     def files(self) -> list[Path]:
         """The files that hold documents, in a stable order; hidden ones and the labels beside a corpus are not."""
-        labels = {self.root / "queries.jsonl", self.root / "golden.jsonl"}
-        found = []
-        for path in sorted(self.root.rglob("*")):
-            hidden = any(part.startswith(".") for part in path.relative_to(self.root).parts)
-            if not hidden and path not in labels and path.suffix.lower() in MARKDOWN | PLAIN | HTML | LINES:
-                found.append(path)
-        if self.root / "corpus.jsonl" in found:  # a test collection: what lies beside is about it, not of it
+        try:
+            top = {path.name for path in self.root.iterdir()}
+        except OSError as error:
+            _unreadable(error)
+        if "corpus.jsonl" in top:  # a test collection: what lies beside is about it, not of it
             return [self.root / "corpus.jsonl"]
-        return [path for path in found if path.is_file()]
+        labels = {self.root / "queries.jsonl", self.root / "golden.jsonl"}
+        found: list[Path] = []
+        for folder, subfolders, names in os.walk(self.root, onerror=_unreadable):
+            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+            paths = (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+            found.extend(path for path in paths if path not in labels and path.suffix.lower() in READ)
+        return found
 
     def fingerprint(self) -> str:
         """A digest over the names, sizes and times of the files."""
@@ -84,8 +91,9 @@ class FolderCorpus:
                     )
                 found[document.id] = document
         if not found:
-            kinds = ", ".join(sorted(MARKDOWN | PLAIN | HTML | LINES))
-            raise DemoInputError(self.root, "no documents", advice=f"put files there that end in {kinds}")
+            raise DemoInputError(
+                self.root, "no documents", advice=f"put files there that end in {', '.join(sorted(READ))}"
+            )
         return list(found.values())
 
     def _read(self, path: Path) -> Iterator[tuple[int | None, Document]]:
@@ -106,6 +114,11 @@ class FolderCorpus:
             sections = markdown_sections(text) if path.suffix.lower() in MARKDOWN else [("", text)]
         for document in _documents(name, sections):
             yield None, document
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    advice = "check the owner and mode of the directory"
+    raise DemoInputError(str(error.filename), f"cannot be read ({error.strerror})", advice=advice) from None
 
 
 def markdown_sections(text: str) -> list[Section]:

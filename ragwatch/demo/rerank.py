@@ -27,8 +27,8 @@ def reranked(
 ) -> list[dict[str, Any]]:
     """The hits in a new order, with new scores: fused score (1 for the best) plus weighted coverage of the question.
 
-    ``concepts`` are the words of the question with the other words for each; a word counts by its ``idf``. ``weight`` is how much coverage counts: long
-    texts cover most words of any question.
+    ``concepts`` are the words of the question with the other words for each; a word counts by its ``idf``. ``weight``
+    is how much coverage counts: long texts cover most words of any question.
     """
     wanted = [(_stem(word), {_stem(other) for other in others}, idf(_stem(word))) for word, others in concepts.items()]
     best = max((hit["score"] for hit in hits), default=1) or 1
