@@ -22,6 +22,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--upstream", help="forward everything to http://host:4318 or grpc://host:4317")
     parser.add_argument("--upstream-headers", help="key=value pairs, separated by commas")
     parser.add_argument("--max-inbox-bytes", help="disk for requests that wait (default 1 GiB)")
+    parser.add_argument("--max-body-bytes", help="largest request, before and after decompression (default 64 MiB)")
     parser.add_argument("--queries-kept", help="queries that /api/queries shows (default 500)")
     parser.add_argument("--commit-interval-s", help="how often results become visible (default 0.5)")
     parser.add_argument("--linger-s", help="wait for steps still on their way after a query's root (default 0.25)")
