@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -24,6 +25,9 @@ _INSTRUCTION = (
     "Cite the id of a document in square brackets after what it says, like [shutil.copytree]. "
     "If the documents do not answer the question, say so."
 )
+
+
+_SIGNATURE = re.compile(r"^[\w.]+\s*\(.*\)(\s*->.*)?$")
 
 
 class Usage(NamedTuple):
@@ -59,8 +63,12 @@ class Extractive:
         """One chunk a sentence; the document's order is kept."""
         wanted = {stem(word) for word in query_words(question)}
         found: list[tuple[float, int, int, str, str]] = []
+        seen: set[str] = set()  # an alias has the text of what it names
         for rank, doc in enumerate(docs):
             for place, sentence in enumerate(sentences(body_of(str(doc["text"])))[:12]):
+                if sentence in seen or _SIGNATURE.match(sentence):
+                    continue
+                seen.add(sentence)
                 shared = len(wanted & {stem(word) for word in query_words(sentence)})
                 # A better rank and an earlier sentence speak for a sentence: documentation says the main thing first.
                 score = shared / (len(wanted) or 1) + 1 / (2 + rank) + 1 / (2 + place)

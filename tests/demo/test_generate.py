@@ -159,3 +159,9 @@ def test_the_extract_is_made_of_sentences_with_their_documents() -> None:
     assert chunks[0] == "Recursively copy a directory tree. [shutil.copytree]"
     assert all(chunk.rstrip().endswith("]") for chunk in chunks)
     assert cost == Usage("extractive")
+
+
+def test_the_extract_says_nothing_twice_and_no_signature() -> None:
+    text = "f(x)\n\nf(x) -> int\n\nCount the words."
+    chunks, _ = read(Extractive().write("count words", [{"id": "a.f", "text": text}, {"id": "b.f", "text": text}]))
+    assert chunks == ["Count the words. [a.f]"]
