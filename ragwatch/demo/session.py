@@ -36,7 +36,7 @@ class Progress:
 
 
 class Session:
-    """Asks ``queries`` questions of the app, ``concurrency`` at a time; with ``faults`` the last four fifths are acts."""
+    """Asks ``queries`` questions, ``concurrency`` at a time; with ``faults`` the last four fifths are acts."""
 
     def __init__(
         self, index: Index, golden: list[Golden], *, queries: int, concurrency: int, faults: bool, seed: int

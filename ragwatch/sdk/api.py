@@ -152,8 +152,8 @@ class StepKind:
         """Mark a step.
 
         ``text`` is the question of a query, or the name of any other step (of a cache, a tool, an ingestion pipeline).
-        ``top_k``, ``source`` (the index that is asked), ``threshold`` (the least useful score),
-        ``model``, ``provider``, ``session``, ``tenant`` and ``prompt_version`` become attributes; so does everything in ``attributes``.
+        ``top_k``, ``source`` (the index that is asked), ``threshold`` (the least useful score), ``model``,
+        ``provider``, ``session``, ``tenant``, ``prompt_version`` and all of ``attributes`` become attributes.
         """
         if callable(text):
             return wrap(text, Use(self.kind, self.kind, {}))

@@ -1,7 +1,7 @@
 """The sending half of the worker: a bounded queue of encoded requests, retried until delivered.
 
 It has a thread of its own because a slow receiver may hold a request for its whole time-out, and KPIs and log lines
-must not wait for that. What does not fit is counted as lost with a reason; that delivery fails is said once, not each time.
+must not wait for that. What does not fit is counted as lost with a reason; that delivery fails is said once.
 """
 
 from __future__ import annotations

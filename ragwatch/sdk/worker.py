@@ -165,6 +165,10 @@ class Worker:
                 (name, time_ns, content.attributes(found) if found else found, dropped)
                 for name, time_ns, found, dropped in span.event_list
             ]
+        if span.link_list and content.mode != "full":
+            span.link_list = [
+                (*link[:3], content.attributes(link[3]) if link[3] else link[3], *link[4:]) for link in span.link_list
+            ]
         if step is not None:
             attributes[semconv.STEP] = step
             if self.recorder.counts:

@@ -1,0 +1,172 @@
+"""The pipeline in process: what is in the inbox is in the KPIs exactly once, restarts included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.resources import Resource
+
+from benchmarks.workload import Requests
+from ragwatch.agent import store
+from ragwatch.agent.inbox import Inbox
+from ragwatch.agent.pipeline import STARTS_BEFORE_SKIPPING, Pipeline
+from ragwatch.agent.view import View
+from ragwatch.config.agent_values import AgentValues
+from ragwatch.kpi.engine import Engine
+from ragwatch.kpi.otlp import to_request
+from tests.support.records import query
+from tests.support.wait import wait_until
+
+BAD = b"\xff\xff\xff"
+
+
+class Files:
+    """An inbox and pipelines over it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.values = AgentValues(directory=directory, commit_interval_s=1e-9, linger_s=0.0, queries_kept=50)
+        self.inbox = Inbox(directory / "inbox.db", max_bytes=1 << 30, max_pending_bytes=1 << 26)
+
+    def put(self, *bodies: bytes, signal: int = 0) -> None:
+        for body in bodies:
+            self.inbox.put(signal, 0, "grpc", body).result(5)
+
+    def pipeline(self, **changes: object) -> Pipeline:
+        from dataclasses import replace
+
+        return Pipeline(replace(self.values, **changes))  # type: ignore[arg-type]
+
+    def count(self, name: str) -> float:
+        cells = View(self.values.directory).kpis().series(name).values()
+        return sum(cell if isinstance(cell, float) else cell.count for cell in cells)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+def drain(pipeline: Pipeline) -> None:
+    """Process everything, lingering queries included."""
+    while pipeline.step():
+        pass
+    pipeline.step()
+    pipeline.commit()
+
+
+def test_foreign_queries_are_counted_and_marked_ones_are_not(files: Files) -> None:
+    foreign, marked = Requests(30, service="foreign"), Requests(30, service="marked", counted=True)
+    files.put(foreign.make(1), foreign.make(2), marked.make(3))
+    drain(files.pipeline())
+    assert files.count("rag.query.duration") == 10
+    assert files.count("rag.step.calls") == 50
+    shown = View(files.values.directory).queries(50)
+    assert len(shown) == 15
+    assert {query["service"] for query in shown} == {"foreign", "marked"}
+    assert all(len(query["steps"]) == 5 for query in shown)
+
+
+def test_a_query_cut_over_two_requests_is_one_query(files: Files) -> None:
+    cut = Requests(8)
+    files.put(cut.make(1))
+    pipeline = files.pipeline(linger_s=100.0)
+    pipeline.step()
+    assert files.count("rag.query.duration") == 0
+    drain(files.pipeline())
+    assert files.count("rag.query.duration") == 1
+
+
+@pytest.mark.parametrize("stop_after", range(6))
+def test_a_restart_at_any_row_counts_each_query_once(files: Files, stop_after: int) -> None:
+    requests = Requests(20)
+    bodies = [requests.make(number) for number in range(5)]
+    first = files.pipeline(linger_s=100.0)
+    for body in bodies[:stop_after]:
+        files.put(body)
+        first.step()
+    first.commit()
+    files.put(*bodies[stop_after:])
+    second = files.pipeline()
+    drain(second)
+    assert files.count("rag.query.duration") == 15
+    assert files.count("ragwatch.agent.received") == 100
+
+
+def test_what_was_not_committed_is_not_shown_and_not_lost(files: Files) -> None:
+    requests = Requests(30)
+    first = files.pipeline(commit_interval_s=1000.0)
+    files.put(requests.make(1))
+    first.step()
+    assert files.count("rag.query.duration") == 0
+    drain(files.pipeline())
+    assert files.count("rag.query.duration") == 5
+
+
+def test_a_root_that_never_comes_is_incomplete_and_no_success(files: Files) -> None:
+    files.put(Requests(3).make(1))
+    pipeline = files.pipeline(incomplete_after_s=1e-9)
+    drain(pipeline)
+    ((key, cell),) = View(files.values.directory).kpis().series("rag.query.duration").items()
+    assert (key[2], cell.count) == ("incomplete", 1)
+    assert View(files.values.directory).state().series("ragwatch.agent.incomplete") == {("no_root",): 1.0}
+
+
+def test_a_malformed_row_is_set_aside_and_the_next_is_processed(files: Files) -> None:
+    files.put(BAD, Requests(30).make(1))
+    drain(files.pipeline())
+    assert files.count("rag.query.duration") == 5
+    state = View(files.values.directory).state()
+    assert state.series("ragwatch.agent.decode_errors") == {("traces",): 1.0}
+    connection = store.open_reader(files.values.directory / "pipeline.db")
+    ((body,),) = connection.execute("SELECT body FROM dead_letters").fetchall()
+    assert body == BAD
+
+
+def test_a_row_that_kills_the_process_over_and_over_is_set_aside(files: Files) -> None:
+    files.put(Requests(30).make(1))
+    for _ in range(STARTS_BEFORE_SKIPPING - 1):
+        files.pipeline()  # started, and gone before it committed anything
+    drain(files.pipeline())
+    assert View(files.values.directory).state().series("ragwatch.agent.dead_letters") == {("crash_loop",): 1.0}
+    files.put(Requests(30).make(2))
+    drain(files.pipeline())
+    assert files.count("rag.query.duration") == 5
+
+
+def test_an_apps_own_kpis_are_the_newest_point_of_each_process(files: Files) -> None:
+    resource = {"service.name": "app", "service.instance.id": "one"}
+    engine = Engine()
+    for number in range(3):
+        engine.observe(query(service="app"))
+        files.put(to_request(engine.state, Resource(resource), start_ns=5, now_ns=10 + number), signal=1)
+    files.put(
+        to_request(engine.state, Resource(resource | {"service.instance.id": "two"}), start_ns=5, now_ns=9), signal=1
+    )
+    drain(files.pipeline())
+    assert files.count("rag.query.duration") == 6
+
+
+def test_the_bound_on_waiting_spans_holds(files: Files) -> None:
+    files.put(*(Requests(2).make(number) for number in range(20)))
+    pipeline = files.pipeline(max_pending_spans=10, linger_s=1000.0)
+    drain(pipeline)
+    reasons = View(files.values.directory).state().series("ragwatch.agent.incomplete")
+    assert reasons[("too_many_spans",)] >= 14
+
+
+def test_only_the_last_queries_are_kept(files: Files) -> None:
+    files.put(*(Requests(60).make(number) for number in range(10)))
+    drain(files.pipeline())
+    assert len(View(files.values.directory).queries(1000)) == 50
+
+
+def test_the_inbox_keeps_rows_that_hold_waiting_steps(files: Files) -> None:
+    files.put(Requests(3).make(1), Requests(30).make(2))
+    pipeline = files.pipeline(linger_s=0.0)
+    while pipeline.step():
+        pass
+    wait_until(lambda: (pipeline.step(), files.count("rag.query.duration") == 5)[1], 5)
+    connection = store.open_reader(files.values.directory / "pipeline.db")
+    position, keep_from = store.read_cursor(connection)
+    assert (position, keep_from) == (2, 1)

@@ -1,0 +1,83 @@
+"""What the agent shows on its web port."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+
+from benchmarks.workload import Requests
+from tests.agent.test_receiver import post
+from tests.support.agent import Agent
+from tests.support.promtool import promtool_check
+
+
+@pytest.fixture(scope="module", autouse=True)
+def some_queries(agent: Agent) -> None:
+    assert post(agent, "/v1/traces", Requests(30, service="web").make(1))[0] == 200
+    agent.wait_metric("rag_query_duration_seconds_count", 5, service="web")
+
+
+def test_metrics_pass_promtool(agent: Agent) -> None:
+    status, content_type, body = agent.get("/metrics")
+    assert (status, content_type.split(";")[0]) == (200, "text/plain")
+    assert promtool_check(body) == ""
+
+
+def test_metrics_are_openmetrics_with_exemplars_when_asked(agent: Agent) -> None:
+    _, content_type, body = agent.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
+    assert content_type.startswith("application/openmetrics-text")
+    samples = [sample for family in parse_openmetrics(body) for sample in family.samples]
+    assert any(sample.exemplar and sample.exemplar.labels.get("trace_id") for sample in samples)
+
+
+def test_the_agent_speaks_of_itself(agent: Agent) -> None:
+    text = agent.get("/metrics")[2]
+    for name in (
+        "ragwatch_agent_received_total", "ragwatch_agent_inbox_rows", "ragwatch_agent_inbox_bytes",
+        "ragwatch_agent_inbox_oldest_seconds", "ragwatch_agent_lag", "ragwatch_agent_commit_duration_seconds_bucket",
+        "ragwatch_build_info",
+    ):  # fmt: skip
+        assert f"\n{name}" in text
+
+
+def test_health_and_readiness(agent: Agent) -> None:
+    assert agent.get("/healthz")[::2] == (200, "ok\n")
+    assert agent.json("/readyz") == {"ready": True, "problems": {}}
+
+
+def test_kpis_carry_their_n(agent: Agent) -> None:
+    found = agent.json("/api/kpis?service=web")
+    assert found["query_count"] == found["n"]["latency"] == 5
+    assert found["error_rate"] == 0.0
+    assert found["retrieval_accuracy"] is None
+
+
+def test_queries_can_be_listed_and_looked_up(agent: Agent) -> None:
+    listed = agent.json("/api/queries?limit=3&service=web")["queries"]
+    assert len(listed) == 3
+    trace_id = listed[0]["trace_id"]
+    (found,) = agent.json(f"/api/queries/{trace_id.upper()}")["queries"]
+    assert found == listed[0]
+    assert [step["step"] for step in found["steps"]] == ["cache", "embed", "retrieve", "rerank", "generate"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        ("/api/queries?limit=0", 400, "whole number from 1"),
+        ("/api/queries?limit=x", 400, "whole number from 1"),
+        ("/api/queries?outcome=great", 400, "one of ok"),
+        (f"/api/queries/{'0' * 32}", 404, "no query of trace"),
+        ("/nothing", 404, ""),
+    ],
+)
+def test_bad_requests_say_what_is_wrong(agent: Agent, path: str, status: int, says: str) -> None:
+    found, _, body = agent.get(path)
+    assert found == status
+    assert says in body
+
+
+def test_the_page_links_everything(agent: Agent) -> None:
+    status, content_type, body = agent.get("/")
+    assert (status, content_type.split(";")[0]) == (200, "text/html")
+    assert all(f'href="{path}' in body for path in ("/metrics", "/api/kpis", "/api/queries", "/readyz"))
