@@ -24,7 +24,7 @@ $(DEV_STAMP): $(RUN_STAMP)
 venv: $(DEV_STAMP)  ## set up .venv with everything that developing needs
 
 demo: $(RUN_STAMP)  ## watch a real RAG app answer questions, end to end
-	@$(VENV)/bin/ragwatch demo $(ARGS)
+	@$(VENV)/bin/ragwatch demo --cache-dir .cache/demo $(ARGS)
 
 test: $(DEV_STAMP)  ## run the tests
 	$(PY) -m pytest -n auto --dist worksteal -q $(ARGS)

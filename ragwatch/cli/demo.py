@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import signal
 import tempfile
 import threading
@@ -25,7 +26,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--golden", type=Path, help="questions with the ids that answer them (JSON Lines)")
     parser.add_argument("--serve", action="store_true", help="keep the agent running afterwards, until Ctrl-C")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line, and no table")
-    parser.add_argument("--cache-dir", type=Path, help="where the index is kept (default .cache/demo)")
+    parser.add_argument("--picture", type=Path, help="write the table at the end as an SVG picture")
+    parser.add_argument("--cache-dir", type=Path, help="where the index is kept (default ~/.cache/ragwatch/demo)")
     parser.add_argument("--endpoint", help="send to this OTLP/HTTP receiver and start no agent")
     parser.add_argument("--directory", type=Path, help="the agent's directory (default: a temporary one)")
     for port in ("grpc", "http", "web"):
@@ -107,6 +109,8 @@ def _run(args: argparse.Namespace, console: Any) -> int:
         figures = demo.summary(ragwatch.metrics(), ragwatch.telemetry(), len(known), sidecar)
         wrong = demo.disagreements(figures, played.progress, sidecar)
         _tell(console, args, figures, wrong, delivered=delivered and settled, has_agent=sidecar is not None)
+        if args.picture:
+            _draw(args.picture, shown())
         if args.serve and sidecar is not None:
             console.print(f"the agent keeps running: {sidecar.web_url} (Ctrl-C ends it)")
             _wait(stop)
@@ -167,6 +171,18 @@ def _tell(
         )
     if args.json:
         print(json.dumps(figures), flush=True)
+
+
+def _draw(path: Path, table: Any) -> None:
+    import io
+
+    from rich.console import Console
+
+    canvas = Console(record=True, width=118, file=io.StringIO(), force_terminal=True)
+    canvas.print(table)
+    drawn = canvas.export_svg(title="ragwatch demo")
+    # the font is the reader's own: a picture must not call a font server
+    path.write_text(re.sub(r"@font-face\s*\{.*?\}", "", drawn, flags=re.DOTALL), encoding="utf-8")
 
 
 def _wait(stop: threading.Event) -> None:

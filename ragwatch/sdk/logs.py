@@ -19,57 +19,70 @@ from ragwatch.sdk.guard import fault
 _SEVERITY = {"info": 9, "warning": 13, "error": 17}
 _LEVELS = {"error": "error", "rejected": "warning", "degraded": "warning", "cancelled": "info", "ok": "info"}
 MAX_LOGGED_DOCUMENTS = 20
+_RETRIEVING = frozenset({"retrieve", "rerank"})
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 
 
 def summary(record: QueryRecord) -> dict[str, Any]:
     """What the line says of a query: flat, and in the order in which one reads it. Unknown is left out."""
     steps: dict[str, float] = {}
     documents: list[str | None] | None = None
-    tokens = [0, 0]
+    input_tokens = output_tokens = 0
     known = False
     cost: float | None = None
     model: str | None = None
     for step in record.steps:
-        steps[step.step] = round(steps.get(step.step, 0.0) + step.duration_s * 1e3, 3)
-        if step.documents is not None and step.step in {"retrieve", "rerank"}:
+        kind = step.step
+        steps[kind] = steps.get(kind, 0.0) + _ms(step.start_ns, step.end_ns)
+        if step.documents is not None and kind in _RETRIEVING:
             documents = [document.id for document in step.documents[:MAX_LOGGED_DOCUMENTS]]
-        if step.step == "generate":
+        if kind == "generate":
             model = step.model or step.response_model or model
             if step.input_tokens is not None or step.output_tokens is not None:
                 known = True
-                tokens[0] += step.input_tokens or 0
-                tokens[1] += step.output_tokens or 0
+                input_tokens += step.input_tokens or 0
+                output_tokens += step.output_tokens or 0
         if step.cost_usd is not None:
             cost = (cost or 0.0) + step.cost_usd
     line: dict[str, Any] = {
         "trace_id": record.trace_id,
         "span_id": record.span_id,
         "service": record.service,
-        "environment": record.environment or None,
         "outcome": record.outcome,
-        "duration_ms": round(record.duration_s * 1e3, 3),
+        "duration_ms": _ms(record.start_ns, record.end_ns),
         "cache": record.cache,
-        "error_step": record.cause_step,
-        "error_class": record.error_class,
-        "error_type": record.error_type,
-        "error_message": record.error_message if record.outcome == "error" else None,
-        "degraded_reason": record.degraded_reason,
         "steps_ms": steps,
-        "documents": documents,
-        "model": model,
-        "input_tokens": tokens[0] if known else None,
-        "output_tokens": tokens[1] if known else None,
-        "cost_usd": cost,
-        "session": record.session,
-        "user": record.user,
-        "tenant": record.tenant,
-        "prompt_version": record.prompt_version,
-        "question_length": record.question_length,
-        "answer_length": record.answer_length,
-        "question": record.question,
-        "answer": record.answer,
     }
-    return {key: value for key, value in line.items() if value is not None}
+    rest: tuple[tuple[str, Any], ...] = (
+        ("environment", record.environment or None),
+        ("documents", documents),
+        ("model", model),
+        ("cost_usd", cost),
+        ("degraded_reason", record.degraded_reason),
+        ("session", record.session),
+        ("user", record.user),
+        ("tenant", record.tenant),
+        ("prompt_version", record.prompt_version),
+        ("question_length", record.question_length),
+        ("answer_length", record.answer_length),
+        ("question", record.question),
+        ("answer", record.answer),
+    )
+    line.update({key: value for key, value in rest if value is not None})
+    if known:
+        line["input_tokens"], line["output_tokens"] = input_tokens, output_tokens
+    if record.outcome == "error":
+        line["error_step"] = record.cause_step
+        line["error_class"] = record.error_class
+        line["error_type"] = record.error_type
+        if record.error_message is not None:
+            line["error_message"] = record.error_message
+    return line
+
+
+def _ms(start_ns: int, end_ns: int) -> float:
+    """Milliseconds to the microsecond; never negative, whatever the clock did."""
+    return max(0, end_ns - start_ns) // 1000 / 1000
 
 
 class QueryLog:
@@ -118,7 +131,7 @@ class _Collected:
 
 
 def _dumps(event: dict[str, Any], **_options: Any) -> str:
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":"), default=str)
+    return _encode(event)
 
 
 def to_request(records: list[QueryRecord], lines: list[str], resource: Any) -> bytes:
