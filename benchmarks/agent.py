@@ -23,9 +23,9 @@ def run(spans: int, rate: float, seconds: float) -> dict[str, float]:
     """One load on a fresh agent."""
     with tempfile.TemporaryDirectory(prefix="ragwatch-bench-") as folder:
         fsync_ms = fsync_time(Path(folder))
-        agent = subprocess.Popen(
-            [sys.executable, "-m", "ragwatch.cli", "agent", "--directory", folder, "--grpc-port", "0", "--http-port", "0",
-             "--web-port", "0"], stderr=subprocess.DEVNULL)  # fmt: skip
+        command = [sys.executable, "-m", "ragwatch.cli", "agent", "--directory", folder]
+        command += ["--grpc-port", "0", "--http-port", "0", "--web-port", "0"]
+        agent = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         try:
             state = wait_for(Path(folder))
             load = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A load generator in a process of its own: gRPC clients that send unique requests at a rate, and say what was acked."""
+"""A load generator in a process of its own: gRPC clients send unique requests at a rate and say what was acked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the SDK costs an app, beside the raw OpenTelemetry SDK, in one run: CPU of the caller's thread and of the process.
+"""What the SDK costs an app, beside the raw OpenTelemetry SDK, in one run: CPU of the calling thread and in total.
 
 python -m benchmarks.sdk --queries 4000 --rounds 5
 """

@@ -9,6 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from ragwatch.catalogue import DURATION_BUCKETS
 from ragwatch.demo.session import K, Progress
 from ragwatch.kpi.metrics import RAGMetrics
 from ragwatch.kpi.quality import Estimate
@@ -18,7 +19,7 @@ from ragwatch.semconv import STEPS
 def screen(metrics: RAGMetrics, progress: Progress, *, queries: int, where: list[tuple[str, str]]) -> Any:
     """Everything at once, as something that rich can print."""
     title = f"ragwatch demo: {progress.asked} of {queries} questions, {progress.act}"
-    parts: list[Any] = [_kpis(metrics), _steps(metrics)]
+    parts: list[Any] = [_kpis(metrics), Text(), _steps(metrics), Text()]
     if metrics.errors:
         causes = ", ".join(f"{cause} × {count}" for cause, count in metrics.errors.items())
         parts.append(Text(f"errors by step and class: {causes}", style="red"))
@@ -46,7 +47,7 @@ def _kpis(metrics: RAGMetrics) -> Table:
     right = [
         (
             "p50 / p95 / p99",
-            " / ".join(_time(value) for value in (metrics.p50, metrics.p95, metrics.p99)),
+            " / ".join(_quantile(value) for value in (metrics.p50, metrics.p95, metrics.p99)),
             str(n["latency"]),
         ),
         ("per second", "–" if metrics.throughput is None else f"{metrics.throughput:.1f}", ""),
@@ -67,8 +68,8 @@ def _steps(metrics: RAGMetrics) -> Table:
     for name in STEPS:
         found = metrics.steps.get(name)
         if found:
-            times = (_time(found[key]) for key in ("p50", "p95", "p99", "mean"))
-            table.add_row(name, f"{found['count']:.0f}", *times)
+            quantiles = (_quantile(found[key]) for key in ("p50", "p95", "p99"))
+            table.add_row(name, f"{found['count']:.0f}", *quantiles, _time(found["mean"]))
     return table
 
 
@@ -76,9 +77,18 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
+def _quantile(seconds: float | None) -> str:
+    """A quantile from buckets: below the first edge nothing finer is known."""
+    if seconds is not None and seconds < DURATION_BUCKETS[0]:
+        return f"< {DURATION_BUCKETS[0] * 1e3:.0f} ms"
+    return _time(seconds)
+
+
 def _time(seconds: float | None) -> str:
     if seconds is None:
         return "–"
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f} µs"
     return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 

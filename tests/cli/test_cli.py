@@ -1,0 +1,45 @@
+"""The command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ragwatch.cli import VERBS, main
+
+
+def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert all(verb in out for verb in VERBS)
+
+
+def test_an_unknown_verb_has_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dmeo"]) == 2
+    assert "did you mean 'demo'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([verb, "--help"])
+    assert caught.value.code == 0
+    assert f"ragwatch {verb}" in capsys.readouterr().out
+
+
+def test_codegen_writes_and_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pyproject.toml").write_text("")
+    root = ["--root", str(tmp_path)]
+    assert main(["codegen", "--check", *root]) == 1
+    assert "is stale" in capsys.readouterr().out
+    assert main(["codegen", *root]) == 0
+    assert main(["codegen", "--check", *root]) == 0
+    page = tmp_path / "docs" / "metrics.md"
+    page.write_text(page.read_text() + "edited by hand")
+    assert main(["codegen", "--check", *root]) == 1
+
+
+def test_codegen_outside_a_checkout_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["codegen", "--root", str(tmp_path)]) == 2
+    assert "is no checkout" in capsys.readouterr().err
