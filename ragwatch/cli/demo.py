@@ -100,10 +100,12 @@ def _run(args: argparse.Namespace, console: Any) -> int:
             return screen(ragwatch.metrics(), played.progress, queries=args.queries, where=where)
 
         if args.json:
-            played.run(lambda: None, stop)
+            _interruptible(played, stop)
         else:
             with Live(get_renderable=shown, console=console, refresh_per_second=4):
                 _interruptible(played, stop)
+            if not console.is_terminal:  # Live leaves the last line open there
+                console.print()
         delivered = ragwatch.flush(10.0)
         settled = sidecar is None or demo.settle(sidecar, ragwatch.telemetry()["sent"].get("traces", 0))
         figures = demo.summary(ragwatch.metrics(), ragwatch.telemetry(), len(known), sidecar)
@@ -114,6 +116,8 @@ def _run(args: argparse.Namespace, console: Any) -> int:
         if args.serve and sidecar is not None:
             console.print(f"the agent keeps running: {sidecar.web_url} (Ctrl-C ends it)")
             _wait(stop)
+        elif not args.json:
+            console.print("the agent ended with the demo: --serve keeps it, its pages and the log")
         ragwatch.shutdown()
         return 1 if wrong else 0
 

@@ -36,21 +36,20 @@ def _kpis(metrics: RAGMetrics) -> Table:
     for column in ("KPI", "value", "n", "KPI", "value", "n"):
         table.add_column(column, justify="left" if column == "KPI" else "right", no_wrap=True)
     n = metrics.n
+    recall, mrr = metrics.recall_at_k.get(str(K)), metrics.mrr.get(str(K))
+    latency = str(n["latency"])
     left = [
         ("queries", str(metrics.query_count), ""),
+        ("per second", "–" if metrics.throughput is None else f"{metrics.throughput:.1f}", ""),
         ("errors", _percent(metrics.error_rate), str(n["error_rate"])),
         ("availability", _percent(metrics.availability), str(n["availability"])),
         ("cache hits", _percent(metrics.cache_hit_rate), str(n["cache_hit_rate"])),
         ("empty retrievals", _percent(metrics.empty_retrieval_rate), str(n["empty_retrieval_rate"])),
     ]
-    recall, mrr = metrics.recall_at_k.get(str(K)), metrics.mrr.get(str(K))
     right = [
-        (
-            "p50 / p95 / p99",
-            " / ".join(_quantile(value) for value in (metrics.p50, metrics.p95, metrics.p99)),
-            str(n["latency"]),
-        ),
-        ("per second", "–" if metrics.throughput is None else f"{metrics.throughput:.1f}", ""),
+        ("latency p50", _quantile(metrics.p50), latency),
+        ("latency p95", _quantile(metrics.p95), latency),
+        ("latency p99", _quantile(metrics.p99), latency),
         (f"recall@{K}", _estimate(recall), str(recall.n) if recall else ""),
         ("MRR", _estimate(mrr), str(mrr.n) if mrr else ""),
         (f"answered in top {K}", _estimate(metrics.retrieval_accuracy_interval), str(n["retrieval_accuracy"])),
