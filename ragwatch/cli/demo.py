@@ -116,7 +116,7 @@ def _run(args: argparse.Namespace, console: Any) -> int:
         if args.serve and sidecar is not None:
             console.print(f"the agent keeps running: {sidecar.web_url} (Ctrl-C ends it)")
             _wait(stop)
-        elif not args.json:
+        elif sidecar is not None and not args.json:
             console.print("the agent ended with the demo: --serve keeps it, its pages and the log")
         ragwatch.shutdown()
         return 1 if wrong else 0
