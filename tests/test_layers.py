@@ -10,6 +10,7 @@ ROWS = (
     ("__init__",),
     ("errors",),
     ("semconv",),
+    ("error_class",),
     ("catalogue",),
     ("record",),
     ("config",),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ragwatch import semconv
-from ragwatch.conventions.error_class import error_class
+from ragwatch.error_class import error_class
 from ragwatch.record import Document, Label, Step
 from ragwatch.semconv import CACHE_RESULTS, OUTCOMES, STEPS
 

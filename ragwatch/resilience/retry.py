@@ -1,0 +1,381 @@
+"""``retry``: calls again what failed for a moment. One set of decisions, drivers for the four kinds of callable.
+
+Outside-in the order is deadline → retry → breaker → bulkhead → time-out of the attempt, so that each *attempt*
+reports to the breaker. Given ``breaker=`` and ``bulkhead=`` (or the policy's ``attempt_timeout``) they are put inside
+in that order.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import random
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeVar, overload
+
+from ragwatch.errors import ConfigError
+from ragwatch.resilience.deadline import attempt_timeout, deadline, remaining
+from ragwatch.resilience.events import AttemptFailed, Listener, tell
+from ragwatch.resilience.guarded import Guarded
+from ragwatch.resilience.retry_budget import RetryBudget, budget_of
+from ragwatch.resilience.retry_policy import Result, RetryPolicy
+from ragwatch.resilience.retry_tally import tally_of
+from ragwatch.resilience.retryable import retry_after_of, retry_test
+from ragwatch.resilience.streams import async_streamed, streamed
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The attempt that runs now: its number (1 is the first), and the key that all attempts of a call share."""
+
+    operation: str
+    number: int
+    key: str | None
+
+
+_attempt: ContextVar[Attempt | None] = ContextVar("ragwatch_retry", default=None)
+writes: Callable[[], bool] = bool
+"""Whether the surrounding step changes something; the SDK says so."""
+
+
+def current_attempt() -> Attempt | None:
+    """The attempt that runs now; None outside of a retry, and in a first attempt that has no key."""
+    return _attempt.get()
+
+
+class Retry:
+    """A policy with what it needs to run: budget, clock, sleep, randomness. Decorates, or calls once.
+
+    >>> answers = iter([ConnectionError("away"), "here"])
+    >>> def fetch():
+    ...     answer = next(answers)
+    ...     if isinstance(answer, Exception): raise answer
+    ...     return answer
+    >>> waits = []
+    >>> Retry(RetryPolicy(base_delay=1.0, jitter="none"), sleep=waits.append).call(fetch), waits
+    ('here', [1.0])
+    """
+
+    def __init__(
+        self,
+        policy: RetryPolicy | None = None,
+        *,
+        budget: RetryBudget | bool | None = True,
+        breaker: Guarded | None = None,
+        bulkhead: Guarded | None = None,
+        listeners: Iterable[Listener] = (),
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Any] = time.sleep,
+        async_sleep: Callable[[float], Awaitable[Any]] | None = None,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self.policy = policy if policy is not None else RetryPolicy()
+        self.budget = budget_of(self.policy.name) if budget is True else budget or None
+        self.listeners = tuple(listeners)
+        self.clock = clock
+        self.uniform = uniform
+        self.test = retry_test(self.policy.retry_on)
+        self.tally = tally_of(self.policy.name)
+        self._sleep = sleep
+        self._async_sleep = async_sleep
+        self._guards = tuple(guard for guard in (bulkhead, breaker) if guard is not None)
+        self._plain = self.policy.deadline is None and self.policy.key is None
+
+    # -- decorator and calls ------------------------------------------------------------------------------------------
+
+    def __call__(self, function: F) -> F:
+        """Retry every call of a function; it stays the kind of callable that it is."""
+        inner = self._inside(function)
+        retried: Any
+        if inspect.isasyncgenfunction(function):
+            retried = async_streamed(lambda *args, **kwargs: _Stream(self, inner, args, kwargs))
+        elif inspect.isgeneratorfunction(function):
+            retried = streamed(lambda *args, **kwargs: _Stream(self, inner, args, kwargs))
+        elif inspect.iscoroutinefunction(function):
+
+            async def retried(*args: Any, **kwargs: Any) -> Any:
+                return await self._acall(inner, args, kwargs)
+
+        else:
+
+            def retried(*args: Any, **kwargs: Any) -> Any:
+                return self._call(inner, args, kwargs)
+
+        return functools.wraps(function)(retried)  # type: ignore[return-value]
+
+    def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Call a function until it succeeds or the policy says stop; the last exception is raised as it was."""
+        return self._call(self._inside(function), args, kwargs)  # type: ignore[no-any-return]
+
+    async def acall(self, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
+        """The same for what is awaited."""
+        return await self._acall(self._inside(function, awaited=True), args, kwargs)  # type: ignore[no-any-return]
+
+    def _inside(self, function: Any, *, awaited: bool = False) -> Any:
+        """The function with the attempt's time-out, the bulkhead and the breaker around it, in this order."""
+        seconds = self.policy.attempt_timeout
+        is_stream = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+        is_async = awaited or inspect.iscoroutinefunction(function)
+        if seconds is not None and not is_stream:
+            limit = attempt_timeout(seconds, clock=self.clock)
+            function = functools.partial(limit.acall if is_async else limit.call, function)
+        for guard in self._guards:
+            if is_stream:
+                function = guard(function)
+            else:
+                function = functools.partial(guard.acall if is_async else guard.call, function)
+        return function
+
+    def _call(self, function: Any, args: Any, kwargs: Any) -> Any:
+        if not self._plain:
+            return self._call_bounded(function, args, kwargs)
+        started = self.clock()
+        if self.budget is not None:
+            self.budget.earn()
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            run = _Run(self, started, args, kwargs)
+            wait = run.failed(error)
+            if wait is None:
+                raise
+        else:
+            self.tally.went_well()
+            return result
+        return self._again(run, wait, function, args, kwargs)
+
+    def _call_bounded(self, function: Any, args: Any, kwargs: Any) -> Any:
+        with self._bounds():
+            if self.budget is not None:
+                self.budget.earn()
+            return self._again(_Run(self, self.clock(), args, kwargs), None, function, args, kwargs)
+
+    def _again(self, run: _Run, wait: float | None, function: Any, args: Any, kwargs: Any) -> Any:
+        while True:
+            if wait is not None:
+                self._sleep(wait)
+            token = run.begin()
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as error:
+                wait = run.failed(error)
+                if wait is None:
+                    raise
+            else:
+                run.succeeded()
+                return result
+            finally:
+                _attempt.reset(token)
+
+    async def _acall(self, function: Any, args: Any, kwargs: Any) -> Any:
+        if not self._plain:
+            async with self._bounds():
+                if self.budget is not None:
+                    self.budget.earn()
+                return await self._aagain(_Run(self, self.clock(), args, kwargs), None, function, args, kwargs)
+        started = self.clock()
+        if self.budget is not None:
+            self.budget.earn()
+        try:
+            result = await function(*args, **kwargs)
+        except BaseException as error:
+            run = _Run(self, started, args, kwargs)
+            wait = run.failed(error)
+            if wait is None:
+                raise
+        else:
+            self.tally.went_well()
+            return result
+        return await self._aagain(run, wait, function, args, kwargs)
+
+    async def _aagain(self, run: _Run, wait: float | None, function: Any, args: Any, kwargs: Any) -> Any:
+        while True:
+            if wait is not None:
+                await self.asleep(wait)
+            token = run.begin()
+            try:
+                result = await function(*args, **kwargs)
+            except BaseException as error:
+                wait = run.failed(error)
+                if wait is None:
+                    raise
+            else:
+                run.succeeded()
+                return result
+            finally:
+                _attempt.reset(token)
+
+    def _bounds(self) -> Any:
+        """The policy's deadline, where it has one, for ``with`` and ``async with``."""
+        seconds = self.policy.deadline
+        return nullcontext() if seconds is None else deadline(seconds, clock=self.clock)
+
+    def pause(self, seconds: float) -> None:
+        """Wait."""
+        self._sleep(seconds)
+
+    async def asleep(self, seconds: float) -> None:
+        """Wait, without blocking the event loop."""
+        if self._async_sleep is not None:
+            await self._async_sleep(seconds)
+            return
+        import asyncio
+
+        await asyncio.sleep(seconds)
+
+
+class _Run:
+    """One call under a policy: which attempt it is at, and what has been wasted so far."""
+
+    __slots__ = ("_key", "_retry", "_until", "_wait", "_wasted", "attempt", "started")
+
+    def __init__(self, retry: Retry, started: float, args: Any, kwargs: Any) -> None:
+        self._retry = retry
+        self.started = started
+        seconds = retry.policy.deadline
+        self._until = None if seconds is None else started + seconds
+        self._wait = 0.0
+        self._wasted = 0.0
+        self.attempt = 1
+        key = retry.policy.key
+        self._key = uuid.uuid4().hex if key == "auto" else key(*args, **kwargs) if callable(key) else key
+
+    def begin(self) -> Any:
+        """An attempt begins."""
+        self.started = self._retry.clock()
+        return _attempt.set(Attempt(self._retry.policy.name, self.attempt, self._key))
+
+    def succeeded(self) -> None:
+        """The attempt that just ran went well."""
+        self._retry.tally.add("ok", self.attempt, self._wasted)
+
+    def failed(self, error: BaseException, *, stop: bool = False) -> float | None:
+        """The attempt that just ran failed: seconds to wait before the next one, or None to give up."""
+        retry = self._retry
+        took = retry.clock() - self.started
+        self._wasted += took
+        result, wait = ("not_retryable", 0.0) if stop else self._decide(error)
+        if result == "ok":
+            self._wait = wait
+            self._wasted += wait
+            tell(retry.listeners, AttemptFailed(retry.policy.name, self.attempt, error, took, wait))
+            self.attempt += 1
+            return wait
+        retry.tally.add(result, self.attempt, self._wasted)
+        tell(retry.listeners, AttemptFailed(retry.policy.name, self.attempt, error, took, None, result))
+        return None
+
+    def _decide(self, error: BaseException) -> tuple[Result, float]:
+        """``ok`` and the wait where another attempt is right; else why not."""
+        retry, policy = self._retry, self._retry.policy
+        left = self._left()
+        if left == 0 and not isinstance(error, Exception):
+            return "deadline", 0.0
+        if not retry.test(error) or not policy.may_repeat(writes=writes(), key=self._key):
+            return "not_retryable", 0.0
+        if self.attempt > policy.max_retries:
+            return "exhausted", 0.0
+        wait = policy.delay(self.attempt, self._wait, retry.uniform)
+        asked = retry_after_of(error)
+        if asked is not None:
+            if asked > policy.max_retry_after:
+                return "deadline", 0.0
+            wait = max(wait, asked)
+        if left is not None and wait >= left:
+            return "deadline", 0.0
+        if retry.budget is not None and not retry.budget.spend():
+            return "budget", 0.0
+        return "ok", wait
+
+    def _left(self) -> float | None:
+        """Seconds that are left, by the policy's deadline or by the one in the context."""
+        own = None if self._until is None else max(0.0, self._until - self._retry.clock())
+        held = remaining()
+        return held if own is None else own if held is None else min(own, held)
+
+
+class _Stream:
+    """A stream under a policy: a failure before the first item opens it again, a later one is the consumer's to see."""
+
+    __slots__ = ("_args", "_function", "_kwargs", "_retry", "_run", "_yielded")
+
+    def __init__(self, retry: Retry, function: Any, args: Any, kwargs: Any) -> None:
+        self._retry = retry
+        self._function = function
+        self._args = args
+        self._kwargs = kwargs
+        self._yielded = False
+
+    def open(self) -> Any:
+        if self._retry.budget is not None:
+            self._retry.budget.earn()
+        self._run = _Run(self._retry, self._retry.clock(), self._args, self._kwargs)
+        return self._function(*self._args, **self._kwargs)
+
+    async def aopen(self) -> Any:
+        return self.open()
+
+    def first(self) -> None:
+        self._yielded = True
+
+    def failed(self, error: BaseException) -> Any:
+        wait = self._run.failed(error, stop=self._yielded)
+        if wait is None:
+            return None
+        self._retry.pause(wait)
+        self._run.started = self._retry.clock()
+        return self._function(*self._args, **self._kwargs)
+
+    async def afailed(self, error: BaseException) -> Any:
+        wait = self._run.failed(error, stop=self._yielded)
+        if wait is None:
+            return None
+        await self._retry.asleep(wait)
+        self._run.started = self._retry.clock()
+        return self._function(*self._args, **self._kwargs)
+
+    def ended(self, error: BaseException | None) -> None:  # noqa: ARG002  (closed early or not, it went well)
+        self._run.succeeded()
+
+
+_OPTIONS = frozenset(inspect.signature(Retry).parameters) - {"policy"}
+
+
+@overload
+def retry(policy: F, /) -> F: ...
+@overload
+def retry(policy: RetryPolicy | None = None, /, **options: Any) -> Retry: ...
+def retry(policy: Any = None, /, **options: Any) -> Any:
+    """``@retry``, ``@retry(max_retries=5)``, ``@retry(policy)``: call again what failed for a moment.
+
+    Options are those of ``RetryPolicy`` and ``Retry``; without a name the policy is called after the function.
+
+    >>> @retry(max_retries=1, base_delay=0)
+    ... def fetch(): return "here"
+    >>> fetch()
+    'here'
+    """
+    if callable(policy) and not isinstance(policy, RetryPolicy):
+        return Retry(RetryPolicy(name=_name_of(policy)))(policy)
+    if isinstance(policy, RetryPolicy):
+        return Retry(policy, **options)
+    settings = {name: options.pop(name) for name in tuple(options) if name in RetryPolicy.__dataclass_fields__}
+    unknown = [name for name in options if name not in _OPTIONS]
+    if unknown:
+        raise ConfigError(unknown[0], "is no option of retry", source="retry")
+    if "name" in settings:
+        return Retry(RetryPolicy(**settings), **options)
+    RetryPolicy(**settings)  # a wrong value is said here, and not when a function is decorated
+    return lambda function: Retry(RetryPolicy(name=_name_of(function), **settings), **options)(function)
+
+
+def _name_of(function: Any) -> str:
+    return str(getattr(function, "__qualname__", None) or type(function).__name__)
