@@ -196,18 +196,20 @@ class CircuitBreaker(Guarded):
         if now - started > self._slow_after:
             flags |= SLOW
         with self._lock:
-            if not flags and self._closed and epoch == self._epoch:
+            window = self._window
+            if flags or not self._closed or epoch != self._epoch or (window and (window.failed or window.slow)):
+                happened = self._took(epoch, flags, now)
+            else:
                 self._in_a_row = 0
                 self.tally.ok += 1
-                if self._window is not None:
-                    self._window.add(0, now)
+                if window:
+                    window.add(0, now)
                 return
-            happened = self._took(epoch, flags, now)
         if happened:
             tell(self.listeners, *happened)
 
     def _took(self, epoch: int, flags: int, now: float) -> list[Any]:
-        """Everything but the success of a closed breaker's call; under the lock."""
+        """Everything but the success of a closed breaker without a stain in its window; under the lock."""
         tally, happened = self.tally, list[Any]()
         if epoch != self._epoch:
             tally.late += 1
