@@ -17,20 +17,34 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from ragwatch.errors import ConfigError, RagwatchError
+    from ragwatch.errors import CircuitOpen, ConfigError, DeadlineExceeded, LimitExceeded, RagwatchError, Rejected
     from ragwatch.kpi.metrics import RAGMetrics
     from ragwatch.record import Document, QueryRecord, Step
+    from ragwatch.resilience.breaker import CircuitBreaker
+    from ragwatch.resilience.deadline import deadline
+    from ragwatch.resilience.retry import current_attempt, retry
+    from ragwatch.resilience.retry_budget import RetryBudget
+    from ragwatch.resilience.retry_policy import RetryPolicy
     from ragwatch.sdk.api import cache, embed, generate, guardrail, ingest, query, rerank, retrieve, tool
     from ragwatch.sdk.setup import flush, init, metrics, shutdown, telemetry
 
 __all__ = [
+    "CircuitBreaker",
+    "CircuitOpen",
     "ConfigError",
+    "DeadlineExceeded",
     "Document",
+    "LimitExceeded",
     "QueryRecord",
     "RAGMetrics",
     "RagwatchError",
+    "Rejected",
+    "RetryBudget",
+    "RetryPolicy",
     "Step",
     "cache",
+    "current_attempt",
+    "deadline",
     "embed",
     "flush",
     "generate",
@@ -41,14 +55,22 @@ __all__ = [
     "query",
     "rerank",
     "retrieve",
+    "retry",
     "shutdown",
     "telemetry",
     "tool",
 ]
 _HOMES = {
-    "ragwatch.errors": ("ConfigError", "RagwatchError"),
+    "ragwatch.errors": (
+        "CircuitOpen", "ConfigError", "DeadlineExceeded", "LimitExceeded", "RagwatchError", "Rejected",
+    ),
     "ragwatch.kpi.metrics": ("RAGMetrics",),
     "ragwatch.record": ("Document", "QueryRecord", "Step"),
+    "ragwatch.resilience.breaker": ("CircuitBreaker",),
+    "ragwatch.resilience.deadline": ("deadline",),
+    "ragwatch.resilience.retry": ("current_attempt", "retry"),
+    "ragwatch.resilience.retry_budget": ("RetryBudget",),
+    "ragwatch.resilience.retry_policy": ("RetryPolicy",),
     "ragwatch.sdk.api": (
         "cache", "embed", "generate", "guardrail", "ingest", "query", "rerank", "retrieve", "tool",
     ),

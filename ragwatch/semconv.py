@@ -41,6 +41,18 @@ COUNTED: Final = "ragwatch.counted"
 ERROR_TYPE: Final = "error.type"
 ATTEMPTS: Final = "rag.attempts"
 
+# -- resilience -------------------------------------------------------------------------------------------------------
+EVENT_RETRY: Final = "rag.retry"
+EVENT_REJECTED: Final = "rag.rejected"
+EVENT_BREAKER: Final = "rag.breaker"
+RETRY_OPERATION: Final = "rag.retry.operation"
+RETRY_ATTEMPT: Final = "rag.retry.attempt"
+RETRY_DELAY_S: Final = "rag.retry.delay"
+RETRY_RESULT: Final = "rag.retry.result"
+REJECTED_BY: Final = "rag.rejected.by"
+REJECTED_NAME: Final = "rag.rejected.name"
+REJECTED_REASON: Final = "rag.rejected.reason"
+
 # -- cache ------------------------------------------------------------------------------------------------------------
 CACHE_NAME: Final = "rag.cache.name"
 CACHE_HIT: Final = "rag.cache.hit"

@@ -6,15 +6,17 @@ steps costs about 15 µs (``benchmarks/engine.py``): a label key is a tuple of s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ragwatch import catalogue
-from ragwatch.catalogue import Metric, metric
+from ragwatch.catalogue import METRICS, Metric, metric
 from ragwatch.errors import CatalogueError
 from ragwatch.kpi.bounds import LabelBounds
 from ragwatch.kpi.rate import RateWindow
 from ragwatch.kpi.state import Histogram, Key, State
 from ragwatch.record import Document, QueryRecord, Step
+from ragwatch.resilience.tallies import Series
 from ragwatch.semconv import STEP_OPERATIONS, TOKEN_INPUT, TOKEN_OUTPUT
 
 _MODEL_STEPS = frozenset({"generate", "embed"})
@@ -74,6 +76,25 @@ class Engine:
     def record(self, name: str, labels: dict[str, str], value: float) -> None:
         """Put a value into any histogram of the catalogue; ``CatalogueError`` for what it does not declare."""
         self._histogram(name, self._key(metric(name), labels)).observe(value)
+
+    def set_totals(self, totals: Mapping[Series, float], service: str, environment: str) -> None:
+        """Set counters and gauges that somebody else counts: (metric, label values after service and environment).
+
+        A gauge that is not among them any more becomes 0, so that the state that was left is seen to be left.
+        """
+        admit = self.bounds.admit
+        place = (admit(catalogue.SERVICE, service), admit(catalogue.ENVIRONMENT, environment))
+        found: dict[str, dict[Key, float]] = {}
+        for (name, values), value in totals.items():
+            labels = METRICS[name].labels[len(place) :]
+            key = (*place, *(admit(label, given) for label, given in zip(labels, values, strict=True)))
+            cells = found.setdefault(name, {})
+            cells[key] = cells.get(key, 0.0) + value
+        for name, cells in found.items():
+            held = self.state.metrics.setdefault(name, {})
+            if METRICS[name].kind == "gauge":
+                held.update(dict.fromkeys(held, 0.0))
+            held.update(cells)
 
     # -- what is known ------------------------------------------------------------------------------------------------
 

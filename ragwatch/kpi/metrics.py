@@ -40,6 +40,9 @@ class RAGMetrics:
     recall_at_k: dict[str, Estimate] = field(default_factory=dict)
     mrr: dict[str, Estimate] = field(default_factory=dict)
     breaker_states: dict[str, dict[str, int]] = field(default_factory=dict)
+    breaker_calls: dict[str, dict[str, int]] = field(default_factory=dict)
+    breaker_open_s: dict[str, float] = field(default_factory=dict)
+    retries: dict[str, dict[str, float]] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
     steps: dict[str, dict[str, float]] = field(default_factory=dict)
     n: dict[str, int] = field(default_factory=dict)
@@ -83,6 +86,9 @@ class RAGMetrics:
             recall_at_k=view.means("rag.labelled.recall"),
             mrr=view.means("rag.labelled.reciprocal_rank"),
             breaker_states=view.breakers(),
+            breaker_calls=view.breaker_calls(),
+            breaker_open_s=view.by("rag.breaker.open_time", "breaker"),
+            retries=view.retries(),
             errors=view.errors(),
             steps=view.steps(),
             n={
@@ -164,6 +170,31 @@ class _View:
                 states = out.setdefault(key[2], {})
                 states[key[3]] = states.get(key[3], 0) + int(value)
         return out
+
+    def breaker_calls(self) -> dict[str, dict[str, int]]:
+        out: dict[str, dict[str, int]] = {}
+        for key, count in self.cells("rag.breaker.calls"):
+            calls = out.setdefault(key[2], {})
+            calls[key[3]] = calls.get(key[3], 0) + int(count)
+        return out
+
+    def retries(self) -> dict[str, dict[str, float]]:
+        """By operation: calls, attempts, attempts a call (amplification), seconds wasted."""
+        attempts, wasted = self.by("rag.retry.attempts", "operation"), self.by("rag.retry.wasted", "operation")
+        return {
+            operation: {
+                "calls": calls,
+                "attempts": attempts.get(operation, 0.0),
+                "amplification": attempts.get(operation, 0.0) / calls,
+                "wasted_s": wasted.get(operation, 0.0),
+            }
+            for operation, calls in self.by("rag.retry.calls", "operation").items()
+            if calls > 0
+        }
+
+    def by(self, name: str, label: str) -> dict[str, float]:
+        position = _position(name, label)
+        return self._by(name, lambda key: key[position])
 
     def errors(self) -> dict[str, int]:
         totals = self._by("rag.query.errors", lambda key: f"{key[2]}/{key[3]}")

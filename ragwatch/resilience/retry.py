@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
-from ragwatch.errors import ConfigError
+from ragwatch.errors import ConfigError, Rejected
 from ragwatch.resilience.deadline import attempt_timeout, deadline, remaining
 from ragwatch.resilience.events import AttemptFailed, Listener, tell
 from ragwatch.resilience.guarded import Guarded
@@ -235,7 +235,7 @@ class Retry:
 class _Run:
     """One call under a policy: which attempt it is at, and what has been wasted so far."""
 
-    __slots__ = ("_key", "_retry", "_until", "_wait", "_wasted", "attempt", "started")
+    __slots__ = ("_key", "_last", "_retry", "_until", "_wait", "_wasted", "attempt", "started")
 
     def __init__(self, retry: Retry, started: float, args: Any, kwargs: Any) -> None:
         self._retry = retry
@@ -244,6 +244,7 @@ class _Run:
         self._until = None if seconds is None else started + seconds
         self._wait = 0.0
         self._wasted = 0.0
+        self._last: BaseException | None = None
         self.attempt = 1
         key = retry.policy.key
         self._key = uuid.uuid4().hex if key == "auto" else key(*args, **kwargs) if callable(key) else key
@@ -262,6 +263,9 @@ class _Run:
         retry = self._retry
         took = retry.clock() - self.started
         self._wasted += took
+        if isinstance(error, Rejected) and error.__cause__ is None:
+            error.__cause__ = self._last  # what opened the breaker
+        self._last = error
         result, wait = ("not_retryable", 0.0) if stop else self._decide(error)
         if result == "ok":
             self._wait = wait
@@ -269,8 +273,9 @@ class _Run:
             tell(retry.listeners, AttemptFailed(retry.policy.name, self.attempt, error, took, wait))
             self.attempt += 1
             return wait
-        retry.tally.add(result, self.attempt, self._wasted)
-        tell(retry.listeners, AttemptFailed(retry.policy.name, self.attempt, error, took, None, result))
+        made = self.attempt - isinstance(error, Rejected)  # what was turned away never reached the dependency
+        retry.tally.add(result, made, self._wasted)
+        tell(retry.listeners, AttemptFailed(retry.policy.name, made, error, took, None, result))
         return None
 
     def _decide(self, error: BaseException) -> tuple[Result, float]:

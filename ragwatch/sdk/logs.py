@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from time import time_ns
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -21,6 +22,18 @@ _LEVELS = {"error": "error", "rejected": "warning", "degraded": "warning", "canc
 MAX_LOGGED_DOCUMENTS = 20
 _RETRIEVING = frozenset({"retrieve", "rerank"})
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+
+
+class Entry(NamedTuple):
+    """What an OTLP log record says of a line, and the line; ids are hex, and empty where there is none."""
+
+    time_ns: int
+    level: str
+    event: str
+    trace_id: str
+    span_id: str
+    outcome: str | None
+    line: str = ""
 
 
 def summary(record: QueryRecord) -> dict[str, Any]:
@@ -71,6 +84,11 @@ def summary(record: QueryRecord) -> dict[str, Any]:
     line.update({key: value for key, value in rest if value is not None})
     if known:
         line["input_tokens"], line["output_tokens"] = input_tokens, output_tokens
+    if record.outcome == "rejected":
+        line["error_type"] = record.error_type
+    attempts = {step.step: step.attempts for step in record.steps if step.attempts and step.attempts > 1}
+    if attempts:
+        line["attempts"] = attempts
     if record.outcome == "error":
         line["error_step"] = record.cause_step
         line["error_class"] = record.error_class
@@ -98,18 +116,31 @@ class QueryLog:
             cache_logger_on_first_use=True,
         )
 
-    def lines(self, records: list[QueryRecord]) -> list[str]:
-        """The JSON lines of these queries, written in one go to standard error, or to the end of the file."""
+    def write(self, records: list[QueryRecord], notices: Sequence[Any] = ()) -> list[Entry]:
+        """The JSON lines of notices and queries, written in one go to standard error or to the end of the file."""
         self._lines.clear()
+        found: list[Entry] = []
+        for notice in notices:
+            entry = Entry(notice.time_ns, notice.level, notice.event, "", "", None)
+            if notice.trace_id:
+                entry = entry._replace(trace_id=f"{notice.trace_id:032x}", span_id=f"{notice.span_id:016x}")
+                self._say(entry, {"trace_id": entry.trace_id, "span_id": entry.span_id, **notice.fields})
+            else:
+                self._say(entry, notice.fields)
+            found.append(entry)
         for record in records:
-            when = datetime.fromtimestamp(record.end_ns / 1e9, UTC).isoformat(timespec="milliseconds")
-            getattr(self._logger, _LEVELS.get(record.outcome, "info"))(
-                semconv.EVENT_QUERY_LOG, timestamp=when, **summary(record)
-            )
-        lines = self._lines[:]
-        if lines:
-            self._write("\n".join(lines) + "\n")
-        return lines
+            level = _LEVELS.get(record.outcome, "info")
+            event = semconv.EVENT_QUERY_LOG
+            entry = Entry(record.end_ns, level, event, record.trace_id, record.span_id, record.outcome)
+            self._say(entry, summary(record))
+            found.append(entry)
+        if self._lines:
+            self._write("\n".join(self._lines) + "\n")
+        return [entry._replace(line=line) for entry, line in zip(found, self._lines, strict=True)]
+
+    def _say(self, entry: Entry, fields: dict[str, Any]) -> None:
+        when = datetime.fromtimestamp(entry.time_ns / 1e9, UTC).isoformat(timespec="milliseconds")
+        getattr(self._logger, entry.level)(entry.event, timestamp=when, **fields)
 
     def _write(self, text: str) -> None:
         try:
@@ -134,7 +165,7 @@ def _dumps(event: dict[str, Any], **_options: Any) -> str:
     return _encode(event)
 
 
-def to_request(records: list[QueryRecord], lines: list[str], resource: Any) -> bytes:
+def to_request(entries: list[Entry], resource: Any) -> bytes:
     """The lines as the bytes of an ``ExportLogsServiceRequest``: the body is the line, ids and outcome beside it."""
     request = ExportLogsServiceRequest()
     resource_logs = request.resource_logs.add()
@@ -143,17 +174,17 @@ def to_request(records: list[QueryRecord], lines: list[str], resource: Any) -> b
     scope_logs = resource_logs.scope_logs.add()
     scope_logs.scope.name, scope_logs.scope.version = semconv.SCOPE_NAME, __version__
     now = time_ns()
-    for record, line in zip(records, lines, strict=True):
-        level = _LEVELS.get(record.outcome, "info")
+    for entry in entries:
         found = scope_logs.log_records.add(
-            time_unix_nano=record.end_ns,
+            time_unix_nano=entry.time_ns,
             observed_time_unix_nano=now,
-            severity_number=_SEVERITY[level],
-            severity_text=level.upper(),
-            trace_id=bytes.fromhex(record.trace_id),
-            span_id=bytes.fromhex(record.span_id),
-            event_name=semconv.EVENT_QUERY_LOG,
+            severity_number=_SEVERITY[entry.level],
+            severity_text=entry.level.upper(),
+            trace_id=bytes.fromhex(entry.trace_id),
+            span_id=bytes.fromhex(entry.span_id),
+            event_name=entry.event,
         )
-        found.body.string_value = line
-        found.attributes.append(KeyValue(key=semconv.OUTCOME, value=AnyValue(string_value=record.outcome)))
+        found.body.string_value = entry.line
+        if entry.outcome is not None:
+            found.attributes.append(KeyValue(key=semconv.OUTCOME, value=AnyValue(string_value=entry.outcome)))
     return request.SerializeToString()

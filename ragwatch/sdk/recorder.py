@@ -43,6 +43,8 @@ class Recorder:
         self.on_ended: Callable[[Span], None] | None = None
         """Set where other span processors want the spans too."""
         self.wake: Callable[[], None] = _nothing
+        self.collect: Callable[[], None] = _nothing
+        """Brings what others count (breakers, retries, limits) into the engine."""
         self.start(resource)
 
     def start(self, resource: Resource) -> None:
@@ -58,6 +60,7 @@ class Recorder:
         self.lock = threading.Lock()
         self.spans: deque[Any] = deque()
         self.records: deque[Any] = deque()
+        self.notices: deque[Any] = deque()
         self.epoch = object()
         self.ended_spans = 0
         self.awake = False
@@ -107,6 +110,14 @@ class Recorder:
         if (not size or size >= self.batch) and not self.awake:
             self.awake = size >= self.batch
             self.wake()
+
+    def notice(self, notice: Any) -> None:
+        """Queue something to be logged that is no query: a breaker's transition."""
+        if len(self.notices) >= self.batch:
+            self.lose("logs", "queue_full")
+            return
+        self.notices.append(notice)
+        self.wake()
 
     def lose(self, signal: str, reason: str, amount: int = 1) -> None:
         """Count telemetry that is dropped."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ragwatch.sdk.recorder import Recorder
 
 QUERY_KEY = otel_context.create_key("ragwatch-query")
+STEP_KEY = otel_context.create_key("ragwatch-step")
 
 
 class Runtime(Protocol):
@@ -56,7 +57,7 @@ class ForeignRuntime:
         span = self.tracer.start_span(name, context, attributes={**seen, **attributes}, start_time=start_ns)
         found = ForeignStep(self.recorder, span, name, attributes, start_ns)
         found.parent_span_id = parent.span_id if parent.is_valid else 0
-        within = trace.set_span_in_context(span, context)
+        within = otel_context.set_value(STEP_KEY, found, trace.set_span_in_context(span, context))
         if step == "query" and query is None:
             query = found
             found.steps = []

@@ -23,6 +23,7 @@ from ragwatch.sdk.own_runtime import OwnRuntime
 from ragwatch.sdk.provider import Provider
 from ragwatch.sdk.readable import ForeignSpan
 from ragwatch.sdk.recorder import Recorder
+from ragwatch.sdk.resilience import Resilience
 from ragwatch.sdk.runtime import Active, ForeignRuntime
 from ragwatch.sdk.worker import Worker
 
@@ -35,6 +36,7 @@ class _Process:
 
     recorder: Recorder
     worker: Worker
+    resilience: Resilience
     instance_given: str | None
     pid: int
 
@@ -91,6 +93,7 @@ def shutdown(timeout_s: float | None = None) -> None:
     if process is None or process.pid != os.getpid():
         return
     try:
+        process.resilience.close()
         process.worker.stop(process.recorder.settings.shutdown_timeout_s if timeout_s is None else timeout_s)
     except Exception as error:  # noqa: BLE001
         guard.fault("shutdown", error)
@@ -104,6 +107,7 @@ def metrics() -> RAGMetrics:
     from time import time
 
     process.worker.drain()
+    process.recorder.collect()
     with process.recorder.lock:
         state = process.recorder.engine.state.copy()
         rate = process.recorder.engine.rate.per_second(time())
@@ -136,6 +140,7 @@ def engine_state() -> State:
     if process is None:
         return State()
     process.worker.drain()
+    process.recorder.collect()
     with process.recorder.lock:
         return process.recorder.engine.state.copy()
 
@@ -165,7 +170,9 @@ def _init(
     resource, instance = _resource(settings, given, getattr(foreign, "resource", None))
     recorder = Recorder(settings, resource, counts=settings.endpoints.get("metrics") is not None)
     worker = Worker(recorder)
-    _State.process = _Process(recorder, worker, instance, os.getpid())
+    resilience = Resilience(recorder)
+    recorder.collect = resilience.collect
+    _State.process = _Process(recorder, worker, resilience, instance, os.getpid())
     if foreign is not None:
         Active.runtime = ForeignRuntime(recorder, foreign.get_tracer(semconv.SCOPE_NAME, __version__))
         if recorder.exports_spans and hasattr(foreign, "add_span_processor"):
@@ -243,7 +250,8 @@ def _after_fork() -> None:
         given = process.instance_given
         instance = f"{given}-{os.getpid()}" if given else str(uuid.uuid4())
         recorder.start(recorder.resource.merge(Resource({semconv.SERVICE_INSTANCE_ID: instance})))
-        _State.process = _Process(recorder, Worker(recorder), given, os.getpid())
+        process.resilience.forked()
+        _State.process = _Process(recorder, Worker(recorder), process.resilience, given, os.getpid())
     except Exception as error:  # noqa: BLE001
         guard.fault("fork", error)
 

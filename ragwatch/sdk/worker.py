@@ -94,6 +94,7 @@ class Worker:
         self._metrics_due = monotonic() + self.settings.metrics_interval_s
         self._overhead("send", self.sender.cpu_s)
         self.sender.cpu_s = 0.0
+        recorder.collect()
         with recorder.lock:
             if not recorder.engine.state.metrics:
                 return
@@ -118,20 +119,25 @@ class Worker:
         records = self.recorder.drain()
         counted = thread_time()
         self._overhead("kpi", counted - started)
-        if records and (self.settings.log_queries or "logs" in self._signals):
-            self._log(records)
+        notices = self._notices()
+        if records or notices:
+            self._log(records, notices)
             self._overhead("log", thread_time() - counted)
 
-    def _log(self, records: list[QueryRecord]) -> None:
+    def _notices(self) -> list[Any]:
+        notices = self.recorder.notices
+        return [notices.popleft() for _ in range(len(notices))]
+
+    def _log(self, records: list[QueryRecord], notices: list[Any]) -> None:
         if not self.settings.log_queries:
             return
         from ragwatch.sdk import logs
 
         if self._query_log is None:
             self._query_log = logs.QueryLog(self.settings.log_file)
-        lines = self._query_log.lines(records)
+        entries = self._query_log.write(records, notices)
         if "logs" in self._signals:
-            self.sender.put(Batch("logs", logs.to_request(records, lines, self.recorder.resource), len(lines)))
+            self.sender.put(Batch("logs", logs.to_request(entries, self.recorder.resource), len(entries)))
 
     def _spans(self) -> None:
         spans = self.recorder.spans
