@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ragwatch.demo.faults import Faults
 from ragwatch.demo.generate import Usage, Writer, writer_from_environment
-from ragwatch.demo.index import Index, fuse
+from ragwatch.demo.index import Index, Ranked, fuse
 from ragwatch.demo.rerank import reranked
 
 CANDIDATES = 100  # of each search, before fusion
@@ -79,6 +79,13 @@ class Rag:
         ranked = fuse(
             (self.index.search(question, CANDIDATES), 1.0), (self.index.nearest(vector, CANDIDATES), VECTOR_WEIGHT)
         )
+        return self._hits(ranked, top_k)
+
+    def by_words(self, question: str, top_k: int = RERANKED) -> list[Hit]:
+        """The documents that match by words alone: full-text search goes on while the vector store is away."""
+        return self._hits(self.index.search(question, CANDIDATES), top_k)
+
+    def _hits(self, ranked: Ranked, top_k: int) -> list[Hit]:
         there = [(number, score) for number, score in ranked if self.faults.has(self.index.ids[number])][:top_k]
         documents = self.index.documents([number for number, _ in there])
         return [

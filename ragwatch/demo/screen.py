@@ -19,7 +19,7 @@ from ragwatch.semconv import STEPS
 def screen(metrics: RAGMetrics, progress: Progress, *, queries: int, where: list[tuple[str, str]]) -> Any:
     """Everything at once, as something that rich can print."""
     title = f"ragwatch demo: {progress.asked} of {queries} questions, {progress.act}"
-    parts: list[Any] = [_kpis(metrics), Text(), _steps(metrics), Text()]
+    parts: list[Any] = [_kpis(metrics), Text(), _steps(metrics), Text(), *_resilience(metrics)]
     if metrics.errors:
         causes = ", ".join(f"{cause} × {count}" for cause, count in metrics.errors.items())
         parts.append(Text(f"errors by step and class: {causes}", style="red"))
@@ -42,14 +42,16 @@ def _kpis(metrics: RAGMetrics) -> Table:
         ("queries", str(metrics.query_count), ""),
         ("per second", "–" if metrics.throughput is None else f"{metrics.throughput:.1f}", ""),
         ("errors", _percent(metrics.error_rate), str(n["error_rate"])),
+        ("rejected", _percent(metrics.rejected_rate), str(n["availability"])),
+        ("degraded", _percent(metrics.degraded_rate), str(n["error_rate"])),
         ("availability", _percent(metrics.availability), str(n["availability"])),
         ("cache hits", _percent(metrics.cache_hit_rate), str(n["cache_hit_rate"])),
-        ("empty retrievals", _percent(metrics.empty_retrieval_rate), str(n["empty_retrieval_rate"])),
     ]
     right = [
         ("latency p50", _quantile(metrics.p50), latency),
         ("latency p95", _quantile(metrics.p95), latency),
         ("latency p99", _quantile(metrics.p99), latency),
+        ("empty retrievals", _percent(metrics.empty_retrieval_rate), str(n["empty_retrieval_rate"])),
         (f"recall@{K}", _estimate(recall), str(recall.n) if recall else ""),
         ("MRR", _estimate(mrr), str(mrr.n) if mrr else ""),
         (f"answered in top {K}", _estimate(metrics.retrieval_accuracy_interval), str(n["retrieval_accuracy"])),
@@ -70,6 +72,23 @@ def _steps(metrics: RAGMetrics) -> Table:
             quantiles = (_quantile(found[key]) for key in ("p50", "p95", "p99"))
             table.add_row(name, f"{found['count']:.0f}", *quantiles, _time(found["mean"]))
     return table
+
+
+def _resilience(metrics: RAGMetrics) -> list[Text]:
+    """A line for each breaker that was needed, and for each operation that was retried."""
+    lines = []
+    for name, calls in metrics.breaker_calls.items():
+        state = "/".join(metrics.breaker_states.get(name, {})) or "unknown"
+        if calls.get("failure") or calls.get("rejected") or state != "closed":
+            style = "red" if "open" in state else "yellow"
+            turned_away = f"{calls.get('rejected', 0)} calls turned away, {calls.get('failure', 0)} failed"
+            open_s = metrics.breaker_open_s.get(name, 0.0)
+            lines.append(Text(f"breaker {name}: {state}; {turned_away}, {open_s:.1f} s open", style=style))
+    for name, found in metrics.retries.items():
+        if found["wasted_s"] > 0:
+            said = f"{found['attempts']:.0f} attempts of {found['calls']:.0f} calls, {found['wasted_s']:.2f} s wasted"
+            lines.append(Text(f"retry {name}: {said}", style="yellow"))
+    return lines
 
 
 def _percent(value: float | None) -> str:

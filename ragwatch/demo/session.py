@@ -30,6 +30,7 @@ class Progress:
 
     asked: int = 0
     failed: int = 0
+    rejected: int = 0
     act: str = "all is well"
     errors: list[str] = field(default_factory=list)
     last: str = ""
@@ -62,7 +63,9 @@ class Session:
         def seen(asked: Asked) -> None:
             progress = self.progress
             progress.asked += 1
-            progress.failed += asked.error is not None
+            turned_away = isinstance(asked.error, ragwatch.Rejected)
+            progress.rejected += turned_away
+            progress.failed += asked.error is not None and not turned_away
             if asked.error is not None:
                 progress.errors = [*progress.errors, f"{type(asked.error).__name__}: {asked.error}"][-MAX_SHOWN_ERRORS:]
             else:
@@ -123,6 +126,7 @@ def summary(
     return {
         "queries": metrics.query_count,
         "errors": sum(metrics.errors.values()),
+        "rejected": round((metrics.rejected_rate or 0.0) * metrics.n["availability"]),
         "cache_hits": round((metrics.cache_hit_rate or 0.0) * lookups),
         "cache_lookups": lookups,
         "recall_at_5": recall._asdict() if recall else None,
@@ -143,11 +147,14 @@ def disagreements(figures: Mapping[str, Any], progress: Progress, sidecar: Sidec
         found.append(f"the app asked {progress.asked} questions, ragwatch counted {figures['queries']}")
     if figures["errors"] != progress.failed:
         found.append(f"the app saw {progress.failed} errors, ragwatch counted {figures['errors']}")
+    if figures["rejected"] != progress.rejected:
+        found.append(f"the app saw {progress.rejected} rejections, ragwatch counted {figures['rejected']}")
     if sidecar is None:
         return found
     for what, name, labels in (
         ("queries", "rag_query_duration_seconds_count", {}),
         ("errors", "rag_query_errors_total", {}),
+        ("rejected", "rag_query_duration_seconds_count", {"outcome": "rejected"}),
         ("cache_hits", "rag_cache_lookups_total", {"result": "hit"}),
     ):
         shown = sidecar.metric(name, **labels)

@@ -40,7 +40,8 @@ class CircuitBreaker(Guarded):
 
     ``ignore`` and ``record`` are exception types or a predicate: what is ignored, and any cancellation, counts
     neither way and gives its permit back. ``failure_result`` says of a result that it is a failure all the same.
-    ``fallback`` answers, given the exception, where a call was rejected or failed.
+    ``fallback(exception, *arguments)`` answers where a call was rejected or failed, and the step is then ``degraded``;
+    it may raise the exception again.
 
     >>> breaker = CircuitBreaker("vector-db", failure_threshold=2, listeners=())
     >>> @breaker
@@ -76,7 +77,7 @@ class CircuitBreaker(Guarded):
         ignore: Predicate = (),
         record: Predicate = Exception,
         failure_result: Callable[[Any], bool] | None = None,
-        fallback: Callable[[BaseException], Any] | None = None,
+        fallback: Callable[..., Any] | None = None,
         listeners: Iterable[Listener] = (),
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
@@ -326,11 +327,11 @@ class CircuitBreaker(Guarded):
 
     # -- around code: what ``Guarded`` asks ---------------------------------------------------------------------------
 
-    def substitute(self, error: BaseException) -> Any:
+    def substitute(self, error: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The fallback's answer to an exception; raises the exception again where there is no fallback for it."""
         if self.fallback is None or not (isinstance(error, CircuitOpen) or self.judge(error)):
             raise error
-        answer = self.fallback(error)
+        answer = self.fallback(error, *args, **kwargs)
         reason = "open" if isinstance(error, CircuitOpen) else type(error).__qualname__
         tell(self.listeners, FallbackUsed(self.name, reason))
         return answer

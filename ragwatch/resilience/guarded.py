@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from ragwatch.errors import Rejected
 from ragwatch.resilience.streams import as_async_generator, as_generator, async_streamed, streamed
@@ -21,20 +21,10 @@ T = TypeVar("T")
 _held: ContextVar[tuple[tuple[int, Any], ...]] = ContextVar("ragwatch_guards", default=())
 
 
-class Guard(Protocol):
-    """What a guard does; ``Guarded`` does the rest."""
-
-    def acquire(self) -> Any:
-        """A ticket for one call, or an exception."""
-
-    def record(self, ticket: Any, error: BaseException | None = None, result: Any = None) -> None:
-        """Take what came of the call."""
-
-
 class Guarded:
     """The four kinds of callable, and the context managers, over ``acquire`` and ``record``."""
 
-    fallback: Callable[[BaseException], Any] | None = None
+    fallback: Callable[..., Any] | None = None
 
     def acquire(self) -> Any:
         """A ticket for one call, or an exception."""
@@ -47,8 +37,8 @@ class Guarded:
     def record(self, ticket: Any, error: BaseException | None = None, result: Any = None) -> None:
         """Take what came of the call."""
 
-    def substitute(self, error: BaseException) -> Any:
-        """The fallback's answer, or the exception again."""
+    def substitute(self, error: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG002
+        """The fallback's answer to a call with these arguments, or the exception again."""
         raise error
 
     def begun(self, ticket: Any) -> Any:
@@ -59,79 +49,73 @@ class Guarded:
 
     def __call__(self, function: F) -> F:
         """Guard every call of a function; it stays the kind of callable that it is."""
-        guarded: F
-        if inspect.isasyncgenfunction(function):
-            guarded = self._async_generator(function)
-        elif inspect.isgeneratorfunction(function):
-            guarded = self._generator(function)
-        elif inspect.iscoroutinefunction(function):
-            guarded = self._coroutine(function)
-        else:
-            guarded = self._function(function)
+        guarded: F = self._around(function, rescued=self.fallback is not None)
+        return guarded
+
+    def bare(self, function: F) -> F:
+        """The same without the fallback, for whoever is put around it: a retry must see the failures."""
+        guarded: F = self._around(function, rescued=False)
         return guarded
 
     def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Call a function once under the guard."""
+        """Call a function once under the guard, with its fallback."""
         try:
-            ticket = self.acquire()
-        except Rejected as error:
-            if self.fallback is None:
-                raise
-            return self.substitute(error)  # type: ignore[no-any-return]
-        try:
-            result = function(*args, **kwargs)
+            return self.attempt(function, *args, **kwargs)
         except BaseException as error:
-            self.record(ticket, error)
             if self.fallback is None:
                 raise
-            return self.substitute(error)  # type: ignore[no-any-return]
-        self.record(ticket, None, result)
-        return result
+            return self.substitute(error, args, kwargs)  # type: ignore[no-any-return]
 
     async def acall(self, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
         """Await a function once under the guard. An async fallback is awaited too."""
         try:
-            ticket = await self.aacquire()
-        except Rejected as error:
+            return await self.aattempt(function, *args, **kwargs)
+        except BaseException as error:
             if self.fallback is None:
                 raise
-            return await settled(self.substitute(error))  # type: ignore[no-any-return]
+            return await settled(self.substitute(error, args, kwargs))  # type: ignore[no-any-return]
+
+    def attempt(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Call a function once under the guard, without its fallback."""
+        ticket = self.acquire()
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            self.record(ticket, error)
+            raise
+        self.record(ticket, None, result)
+        return result
+
+    async def aattempt(self, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
+        """Await a function once under the guard, without its fallback."""
+        ticket = await self.aacquire()
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
             self.record(ticket, error)
-            if self.fallback is None:
-                raise
-            return await settled(self.substitute(error))  # type: ignore[no-any-return]
+            raise
         self.record(ticket, None, result)
         return result
 
-    def _function(self, function: Any) -> Any:
-        call = self.call
+    def _around(self, function: Any, *, rescued: bool) -> Any:
+        guarded: Any
+        if inspect.isasyncgenfunction(function):
+            guarded = async_streamed(lambda *args, **kwargs: _Stream(self, function, args, kwargs, rescued=rescued))
+        elif inspect.isgeneratorfunction(function):
+            guarded = streamed(lambda *args, **kwargs: _Stream(self, function, args, kwargs, rescued=rescued))
+        elif inspect.iscoroutinefunction(function):
+            acall = self.acall if rescued else self.aattempt
 
-        @functools.wraps(function)
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            return call(function, *args, **kwargs)
+            async def guarded(*args: Any, **kwargs: Any) -> Any:
+                return await acall(function, *args, **kwargs)
 
-        return guarded
+        else:
+            call = self.call if rescued else self.attempt
 
-    def _coroutine(self, function: Any) -> Any:
-        acall = self.acall
+            def guarded(*args: Any, **kwargs: Any) -> Any:
+                return call(function, *args, **kwargs)
 
-        @functools.wraps(function)
-        async def guarded(*args: Any, **kwargs: Any) -> Any:
-            return await acall(function, *args, **kwargs)
-
-        return guarded
-
-    def _generator(self, function: Any) -> Any:
-        return functools.wraps(function)(streamed(self._stream(function)))
-
-    def _async_generator(self, function: Any) -> Any:
-        return functools.wraps(function)(async_streamed(self._stream(function)))
-
-    def _stream(self, function: Any) -> Callable[..., _Stream]:
-        return lambda *args, **kwargs: _Stream(self, lambda: function(*args, **kwargs))
+        return functools.wraps(function)(guarded)
 
     # -- with ---------------------------------------------------------------------------------------------------------
 
@@ -170,56 +154,71 @@ class Guarded:
 class _Stream:
     """One guarded stream: asks for the ticket, records the end, lets a fallback answer before the first item."""
 
-    __slots__ = ("_guard", "_make", "_substituted", "_ticket", "_yielded")
+    __slots__ = ("_args", "_function", "_guard", "_kwargs", "_may_rescue", "_rescued", "_ticket")
 
-    def __init__(self, guard: Guarded, make: Callable[[], Any]) -> None:
+    def __init__(self, guard: Guarded, function: Any, args: Any, kwargs: Any, *, rescued: bool) -> None:
         self._guard = guard
-        self._make = make
+        self._function = function
+        self._args = args
+        self._kwargs = kwargs
         self._ticket: Any = None
-        self._yielded = self._substituted = False
+        self._may_rescue = rescued
+        self._rescued = False
 
     def open(self) -> Any:
         try:
             self._ticket = self._guard.acquire()
         except Rejected as error:
-            return self._instead(error)
-        return self._make()
+            if not self._may_rescue:
+                raise
+            return as_generator(self._rescue(error))
+        return self._function(*self._args, **self._kwargs)
 
     async def aopen(self) -> Any:
         try:
             self._ticket = await self._guard.aacquire()
         except Rejected as error:
-            if self._guard.fallback is None:
+            if not self._may_rescue:
                 raise
-            self._substituted = True
-            return as_async_generator(await settled(self._guard.substitute(error)))
-        return self._make()
+            return as_async_generator(await settled(self._rescue(error)))
+        return self._function(*self._args, **self._kwargs)
 
     def first(self) -> None:
-        self._yielded = True
-        if not self._substituted:
+        self._may_rescue = False
+        if not self._rescued:
             self._ticket = self._guard.begun(self._ticket)
 
     def failed(self, error: BaseException) -> Any:
         self.ended(error)
-        return None if self._yielded or self._substituted or self._guard.fallback is None else self._instead(error)
+        return as_generator(self._rescue(error)) if self._may_rescue else None
 
     async def afailed(self, error: BaseException) -> Any:
         self.ended(error)
-        if self._yielded or self._substituted or self._guard.fallback is None:
-            return None
-        self._substituted = True
-        return as_async_generator(await settled(self._guard.substitute(error)))
+        return as_async_generator(await settled(self._rescue(error))) if self._may_rescue else None
 
     def ended(self, error: BaseException | None) -> None:
-        if not self._substituted:
+        if not self._rescued:
             self._guard.record(self._ticket, error)
 
-    def _instead(self, error: BaseException) -> Any:
-        if self._guard.fallback is None:
-            raise error
-        self._substituted = True
-        return as_generator(self._guard.substitute(error))
+    def _rescue(self, error: BaseException) -> Any:
+        self._may_rescue = False
+        answer = self._guard.substitute(error, self._args, self._kwargs)
+        self._rescued = True
+        return answer
+
+
+class Rescue(Guarded):
+    """Only the fallback of a guard: outermost, around retries that must see the failures."""
+
+    def __init__(self, guard: Guarded) -> None:
+        self.fallback = self._substitute = guard.substitute
+
+    def acquire(self) -> None:
+        """Nothing is needed."""
+
+    def substitute(self, error: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The guard's fallback."""
+        return self._substitute(error, args, kwargs)
 
 
 async def settled(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 Outside-in the order is deadline → retry → breaker → bulkhead → time-out of the attempt, so that each *attempt*
 reports to the breaker. Given ``breaker=`` and ``bulkhead=`` (or the policy's ``attempt_timeout``) they are put inside
-in that order.
+in that order, and the breaker's fallback outermost.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, TypeVar, overload
 from ragwatch.errors import ConfigError, Rejected
 from ragwatch.resilience.deadline import attempt_timeout, deadline, remaining
 from ragwatch.resilience.events import AttemptFailed, Listener, tell
-from ragwatch.resilience.guarded import Guarded
+from ragwatch.resilience.guarded import Guarded, Rescue
 from ragwatch.resilience.retry_budget import RetryBudget, budget_of
 from ragwatch.resilience.retry_policy import Result, RetryPolicy
 from ragwatch.resilience.retry_tally import tally_of
@@ -87,6 +87,7 @@ class Retry:
         self._sleep = sleep
         self._async_sleep = async_sleep
         self._guards = tuple(guard for guard in (bulkhead, breaker) if guard is not None)
+        self._rescue = Rescue(breaker) if breaker is not None and breaker.fallback is not None else None
         self._plain = self.policy.deadline is None and self.policy.key is None
 
     # -- decorator and calls ------------------------------------------------------------------------------------------
@@ -109,15 +110,23 @@ class Retry:
             def retried(*args: Any, **kwargs: Any) -> Any:
                 return self._call(inner, args, kwargs)
 
-        return functools.wraps(function)(retried)  # type: ignore[return-value]
+        retried = functools.wraps(function)(retried)
+        decorated: F = retried if self._rescue is None else self._rescue(retried)
+        return decorated
 
     def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Call a function until it succeeds or the policy says stop; the last exception is raised as it was."""
-        return self._call(self._inside(function), args, kwargs)  # type: ignore[no-any-return]
+        inner = self._inside(function)
+        if self._rescue is None:
+            return self._call(inner, args, kwargs)  # type: ignore[no-any-return]
+        return self._rescue.call(lambda *a, **k: self._call(inner, a, k), *args, **kwargs)  # type: ignore[no-any-return]
 
     async def acall(self, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
         """The same for what is awaited."""
-        return await self._acall(self._inside(function, awaited=True), args, kwargs)  # type: ignore[no-any-return]
+        inner = self._inside(function, awaited=True)
+        if self._rescue is None:
+            return await self._acall(inner, args, kwargs)  # type: ignore[no-any-return]
+        return await self._rescue.acall(lambda *a, **k: self._acall(inner, a, k), *args, **kwargs)
 
     def _inside(self, function: Any, *, awaited: bool = False) -> Any:
         """The function with the attempt's time-out, the bulkhead and the breaker around it, in this order."""
@@ -129,9 +138,9 @@ class Retry:
             function = functools.partial(limit.acall if is_async else limit.call, function)
         for guard in self._guards:
             if is_stream:
-                function = guard(function)
+                function = guard.bare(function)
             else:
-                function = functools.partial(guard.acall if is_async else guard.call, function)
+                function = functools.partial(guard.aattempt if is_async else guard.attempt, function)
         return function
 
     def _call(self, function: Any, args: Any, kwargs: Any) -> Any:
