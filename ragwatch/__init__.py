@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from ragwatch.errors import CircuitOpen, ConfigError, DeadlineExceeded, LimitExceeded, RagwatchError, Rejected
     from ragwatch.kpi.metrics import RAGMetrics
     from ragwatch.record import Document, QueryRecord, Step
+    from ragwatch.resilience.adaptive import AdaptiveLimit
     from ragwatch.resilience.breaker import CircuitBreaker
     from ragwatch.resilience.deadline import deadline
+    from ragwatch.resilience.limits import Bulkhead, RateLimit
     from ragwatch.resilience.retry import current_attempt, retry
     from ragwatch.resilience.retry_budget import RetryBudget
     from ragwatch.resilience.retry_policy import RetryPolicy
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from ragwatch.sdk.setup import flush, init, metrics, shutdown, telemetry
 
 __all__ = [
+    "AdaptiveLimit",
+    "Bulkhead",
     "CircuitBreaker",
     "CircuitOpen",
     "ConfigError",
@@ -38,6 +42,7 @@ __all__ = [
     "QueryRecord",
     "RAGMetrics",
     "RagwatchError",
+    "RateLimit",
     "Rejected",
     "RetryBudget",
     "RetryPolicy",
@@ -66,8 +71,10 @@ _HOMES = {
     ),
     "ragwatch.kpi.metrics": ("RAGMetrics",),
     "ragwatch.record": ("Document", "QueryRecord", "Step"),
+    "ragwatch.resilience.adaptive": ("AdaptiveLimit",),
     "ragwatch.resilience.breaker": ("CircuitBreaker",),
     "ragwatch.resilience.deadline": ("deadline",),
+    "ragwatch.resilience.limits": ("Bulkhead", "RateLimit"),
     "ragwatch.resilience.retry": ("current_attempt", "retry"),
     "ragwatch.resilience.retry_budget": ("RetryBudget",),
     "ragwatch.resilience.retry_policy": ("RetryPolicy",),
