@@ -39,6 +39,7 @@ OUTCOME: Final = "rag.outcome"
 DEGRADED_REASON: Final = "rag.degraded.reason"
 COUNTED: Final = "ragwatch.counted"
 ERROR_TYPE: Final = "error.type"
+ERROR_CLASS: Final = "rag.error.class"
 ATTEMPTS: Final = "rag.attempts"
 
 # -- resilience -------------------------------------------------------------------------------------------------------

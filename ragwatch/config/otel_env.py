@@ -20,6 +20,7 @@ _GRPC_ENDPOINT = "http://localhost:4317"
 _HTTP_ENDPOINT = "http://localhost:4318"
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
+_LOG_LEVELS = {"trace": 10, "debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40, "fatal": 50, "none": 100}
 _NOT_HONOURED = (
     "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
     "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
@@ -52,6 +53,7 @@ class SdkSettings:
     environment: str | None = None
     content: Content = "off"
     log_queries: bool = True
+    log_level: int | None = None
     log_file: str | None = None
     endpoints: Mapping[str, Endpoint | None] = field(default_factory=dict)
     schedule_delay_s: float = 1.0
@@ -81,11 +83,15 @@ def read_settings(environ: Mapping[str, str] | None = None) -> SdkSettings:
     for name in _NOT_HONOURED:
         if env.text(name):
             env.warn(f"{name} is not honoured by ragwatch: its metrics are cumulative with fixed buckets")
+    for name in ("SCHEDULE_DELAY", "MAX_QUEUE_SIZE", "MAX_EXPORT_BATCH_SIZE", "EXPORT_TIMEOUT"):
+        if env.text(f"OTEL_BLRP_{name}"):
+            env.warn(f"OTEL_BLRP_{name} is not honoured by ragwatch: its log records go as OTEL_BSP_{name} says")
     return SdkSettings(
         disabled=env.flag("OTEL_SDK_DISABLED", default=False),
         service=env.text("OTEL_SERVICE_NAME"),
         environment=env.text("RAGWATCH_ENVIRONMENT"),
         content=env.content("RAGWATCH_CONTENT"),
+        log_level=env.log_level("OTEL_LOG_LEVEL"),
         log_queries=env.flag("RAGWATCH_LOG_QUERIES", default=True),
         log_file=env.text("RAGWATCH_LOG_FILE"),
         endpoints={signal: env.endpoint(signal) for signal in SIGNALS},
@@ -147,6 +153,14 @@ class _Reader:
             return known[value]
         self.warn(f"{name}={value!r} is not off, truncated or full; off is used: no text leaves the process")
         return "off"
+
+    def log_level(self, name: str) -> int | None:
+        value = self.text(name)
+        if value is None:
+            return None
+        if value.lower() not in _LOG_LEVELS:
+            return self._unreadable(name, value, "/".join(_LOG_LEVELS), None)
+        return _LOG_LEVELS[value.lower()]
 
     def endpoint(self, signal: Signal) -> Endpoint | None:
         upper = signal.upper()

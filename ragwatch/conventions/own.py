@@ -12,7 +12,7 @@ from typing import Any
 from ragwatch import semconv
 from ragwatch.error_class import error_class
 from ragwatch.record import Document, Label, Step
-from ragwatch.semconv import CACHE_RESULTS, OUTCOMES, STEPS
+from ragwatch.semconv import CACHE_RESULTS, ERROR_CLASSES, OUTCOMES, STEPS
 
 STATUS_ERROR = 2
 Attributes = Mapping[str, Any]
@@ -56,6 +56,7 @@ _FIELDS: dict[str, tuple[int, type | None, Callable[[Any], Any]]] = {
     for key, slot, check in (
         (semconv.OUTCOME, "outcome", _one_of(*OUTCOMES)),
         (semconv.ERROR_TYPE, "error_type", _text),
+        (semconv.ERROR_CLASS, "error_class", _one_of(*ERROR_CLASSES)),
         (semconv.DEGRADED_REASON, "degraded_reason", _text),
         (semconv.OPERATION, "operation", _text),
         (semconv.REQUEST_MODEL, "model", _text),
@@ -82,6 +83,7 @@ _FIELDS: dict[str, tuple[int, type | None, Callable[[Any], Any]]] = {
 }
 _STRUCTURE = frozenset({semconv.STEP, semconv.STEP_ALIAS, semconv.COUNTED, semconv.DOCUMENTS})
 _ERROR_TYPE = _SLOT["error_type"]
+_ERROR_CLASS = _SLOT["error_class"]
 _OUTCOME = _SLOT["outcome"]
 _EXTRA = _SLOT["extra"]
 _DOCUMENTS = _SLOT["documents"]
@@ -164,7 +166,7 @@ def _failure(row: list[Any], message: str, events: Any) -> None:
         row[_ERROR_TYPE] = _text(exception.get(semconv.EXCEPTION_TYPE)) or _text(message.split(":", 1)[0])
     text = _text(exception.get(semconv.EXCEPTION_MESSAGE)) or _text(message)
     if row[_OUTCOME] == "error":
-        row[_SLOT["error_class"]] = error_class(row[_ERROR_TYPE], text)
+        row[_ERROR_CLASS] = row[_ERROR_CLASS] or error_class(row[_ERROR_TYPE], text)
     row[_SLOT["error_message"]] = text
 
 

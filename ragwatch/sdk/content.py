@@ -20,10 +20,12 @@ class ContentPolicy:
     (True, 'who is it?')
     """
 
-    __slots__ = ("_clean", "_known", "mode")
+    __slots__ = ("_clean", "_known", "length_limit", "mode")
 
-    def __init__(self, mode: Content) -> None:
+    def __init__(self, mode: Content, length_limit: int | None = None) -> None:
         self.mode = mode
+        self.length_limit = length_limit
+        """Characters that an exported attribute value may have (``OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT``)."""
         self._known: dict[str, bool] = {}
         self._clean: set[str] = set()
 
@@ -60,6 +62,13 @@ class ContentPolicy:
                 kept[key] = held
         return kept
 
+    def exported(self, found: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The attributes as they leave the process: less content, and no value longer than the limit."""
+        kept = self.attributes(found)
+        if self.length_limit is None:
+            return kept
+        return {key: _cut(value, self.length_limit) for key, value in kept.items()}
+
     def attribute(self, key: str, value: Any) -> Any:
         """The attribute's value as it may leave the process; None where it may not."""
         if self.mode == "full" or not self.is_content(key):
@@ -67,6 +76,14 @@ class ContentPolicy:
         if self.mode == "off":
             return None
         return value[:TRUNCATED_CHARACTERS] if isinstance(value, str) else None
+
+
+def _cut(value: Any, limit: int) -> Any:
+    if isinstance(value, str | bytes):
+        return value[:limit]
+    if isinstance(value, tuple | list):
+        return tuple(_cut(item, limit) for item in value)
+    return value
 
 
 def hashed(value: str) -> str:

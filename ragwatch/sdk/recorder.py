@@ -31,7 +31,7 @@ class Recorder:
 
     def __init__(self, settings: SdkSettings, resource: Resource, *, counts: bool) -> None:
         self.settings = settings
-        self.content = ContentPolicy(settings.content)
+        self.content = ContentPolicy(settings.content, settings.attribute_length_limit)
         self.attribute_limit = settings.attribute_count_limit
         self.event_limit = settings.event_count_limit
         self.link_limit = settings.link_count_limit
@@ -192,7 +192,7 @@ class Recorder:
 
     def exported_attributes(self, span: Any) -> Mapping[str, Any]:
         """The attributes of a span as they leave the process: with step, documents and mark, less content."""
-        found = dict(self.content.attributes(span.attribute_map))
+        found = dict(self.content.exported(span.attribute_map))
         if span.step is not None:
             found[semconv.STEP] = span.step
             if self.counts:

@@ -13,6 +13,7 @@ from ragwatch import semconv
 from ragwatch.resilience import retry
 from ragwatch.resilience.events import AttemptFailed, Event, FallbackUsed, Rejection, Transition, listen
 from ragwatch.resilience.tallies import TALLIES, Series
+from ragwatch.sdk.failure import type_name
 from ragwatch.sdk.guard import fault
 from ragwatch.sdk.recorder import Recorder
 from ragwatch.sdk.runtime import STEP_KEY
@@ -127,11 +128,10 @@ def _show(event: Rejection | FallbackUsed | AttemptFailed) -> None:
         step.set_attribute(semconv.RETRY_OPERATION, event.operation)
         if event.result is not None:
             step.set_attribute(semconv.RETRY_RESULT, event.result)
-    kind = type(event.error)
     found = {
         semconv.RETRY_OPERATION: event.operation,
         semconv.RETRY_ATTEMPT: event.attempt,
-        semconv.ERROR_TYPE: f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins."),
+        semconv.ERROR_TYPE: type_name(event.error),
     }
     if event.delay_s is not None:
         found[semconv.RETRY_DELAY_S] = event.delay_s

@@ -12,7 +12,7 @@ from opentelemetry.trace import StatusCode
 
 from ragwatch import semconv
 from ragwatch.conventions.own import pack_documents
-from ragwatch.sdk.failure import exception_attributes, outcome_of
+from ragwatch.sdk.failure import class_of, exception_attributes, message_of, outcome_of, type_name
 from ragwatch.sdk.guard import fault
 from ragwatch.sdk.step import StepApi
 
@@ -108,17 +108,16 @@ class ForeignStep(StepApi):
         """Take the exception that ended this step."""
         try:
             outcome = outcome_of(exception)
-            kind = type(exception)
             if semconv.ERROR_TYPE not in self.attribute_map:
-                self.set_attribute(
-                    semconv.ERROR_TYPE, f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
-                )
+                self.set_attribute(semconv.ERROR_TYPE, type_name(exception))
             if outcome != "error":
                 self.set_attribute(semconv.OUTCOME, outcome)
                 return
             found = exception_attributes(exception, self.content)
             self.event_list = [(semconv.EVENT_EXCEPTION, time_ns(), found, 0)]
-            self.status_number, self.status_message = 2, self.content.text(str(exception)) or kind.__name__
+            self.set_attribute(semconv.ERROR_CLASS, class_of(exception))
+            self.status_number = 2
+            self.status_message = self.content.text(message_of(exception)) or type(exception).__name__
             self.span.add_event(semconv.EVENT_EXCEPTION, found)
             self.span.set_status(StatusCode.ERROR, self.status_message)
         except Exception as error:  # noqa: BLE001

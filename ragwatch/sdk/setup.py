@@ -158,6 +158,8 @@ def _init(
         guard.say_once("init-twice", "ragwatch: init() was called a second time; the first settings stay in force")
         return
     settings = _settings(service, environment, content, log_queries)
+    if settings.log_level is not None:
+        guard.logger.setLevel(settings.log_level)
     for warning in settings.warnings:
         guard.say_once(f"setting:{warning}", "ragwatch: %s", warning)
     if settings.disabled:

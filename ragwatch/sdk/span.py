@@ -7,6 +7,7 @@ the SDK's ``ReadableSpan`` as well. Rare fields are class attributes until they 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from ragwatch import semconv
-from ragwatch.sdk.failure import exception_attributes, outcome_of
+from ragwatch.sdk.failure import class_of, exception_attributes, message_of, outcome_of, type_name
 from ragwatch.sdk.guard import fault, say_once
 from ragwatch.sdk.step import StepApi
 
@@ -178,15 +179,13 @@ class Span(StepApi, trace.Span):
             attributes = self.attribute_map
             if outcome != "error":
                 attributes[semconv.OUTCOME] = outcome
-            kind = type(exception)
-            attributes.setdefault(
-                semconv.ERROR_TYPE, f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
-            )
+            attributes.setdefault(semconv.ERROR_TYPE, type_name(exception))
             if outcome == "error":
-                self.record_exception(exception, escaped=True)
                 if self.status_number == 0:
                     self.status_number = ERROR
-                    self.status_message = self.content.text(str(exception)) or kind.__name__
+                    self.status_message = self.content.text(message_of(exception)) or type(exception).__name__
+                attributes.setdefault(semconv.ERROR_CLASS, class_of(exception))
+                self.record_exception(exception, escaped=True)
         except Exception as error:  # noqa: BLE001
             fault("fail", error)
 
@@ -274,6 +273,10 @@ def _owned(value: Any) -> Any:
     """A value that the app cannot change any more: sequences and mappings are copied."""
     if isinstance(value, str | int | float | bool | bytes) or value is None:
         return value
+    if isinstance(value, Integral):  # numpy's numbers are no Python numbers
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
     if isinstance(value, Mapping):
         return {str(key): _owned(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

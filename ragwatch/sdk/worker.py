@@ -164,16 +164,17 @@ class Worker:
     def _encode(self, span: Any) -> bytes:
         step = span.step
         content = self.recorder.content
-        attributes: Any = content.attributes(span.attribute_map)
+        attributes: Any = content.exported(span.attribute_map)
         span.attribute_map = attributes
-        if span.event_list and content.mode != "full":
+        changes = content.mode != "full" or content.length_limit is not None
+        if span.event_list and changes:
             span.event_list = [
-                (name, time_ns, content.attributes(found) if found else found, dropped)
+                (name, time_ns, content.exported(found) if found else found, dropped)
                 for name, time_ns, found, dropped in span.event_list
             ]
-        if span.link_list and content.mode != "full":
+        if span.link_list and changes:
             span.link_list = [
-                (*link[:3], content.attributes(link[3]) if link[3] else link[3], *link[4:]) for link in span.link_list
+                (*link[:3], content.exported(link[3]) if link[3] else link[3], *link[4:]) for link in span.link_list
             ]
         if step is not None:
             attributes[semconv.STEP] = step
