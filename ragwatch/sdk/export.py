@@ -34,6 +34,8 @@ class Answer(NamedTuple):
     after_s: float | None = None
     rejected: int = 0
     problem: str = ""
+    reached: bool = True
+    """Whether there was a receiver at all: one that is busy is worth waiting for, one that is not there is not."""
 
 
 class Transport(Protocol):
@@ -95,7 +97,8 @@ class HttpTransport:
         try:
             response = self._pool.request("POST", self._endpoint.url, body=data, headers=self._headers, redirect=False)
         except (self._failed, OSError) as error:
-            return Answer(False, again=True, problem=f"{type(error).__name__} at {self._endpoint.url}")
+            problem = f"{type(error).__name__} at {self._endpoint.url}"
+            return Answer(False, again=True, problem=problem, reached=False)
         if response.status < 300:
             return Answer(True, rejected=rejected_items(self._signal, response.data, self._json))
         problem = f"HTTP {response.status} from {self._endpoint.url}"
@@ -138,7 +141,9 @@ class GrpcTransport:
             code = error.code().name
             after = _retry_info(error)
             again = code in _RETRYABLE_GRPC or (code == "RESOURCE_EXHAUSTED" and after is not None)
-            return Answer(False, again, after, problem=f"gRPC {code} from {self._endpoint.url}")
+            reached = code != "UNAVAILABLE" or "connect" not in (error.details() or "")
+            problem = f"gRPC {code} from {self._endpoint.url}"
+            return Answer(False, again, after, problem=problem, reached=reached)
         return Answer(True, rejected=rejected_items(self._signal, reply, False))
 
     def close(self) -> None:

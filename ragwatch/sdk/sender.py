@@ -48,6 +48,7 @@ class Sender:
         self._stopping = False
         self._hurry = False
         self._failures = 0
+        self._reached = True
         self._thread: threading.Thread | None = None
         self.cpu_s = 0.0
         self.sent: dict[str, int] = {}
@@ -72,14 +73,17 @@ class Sender:
             self._ready.notify_all()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until everything is delivered; what waits for another try is tried at once. False: time ran out."""
+        """Wait until everything is delivered; what waits for another try is tried at once.
+
+        False when time ran out, or at once where no receiver can be reached.
+        """
         until = monotonic() + timeout_s
         with self._ready:
             self._hurry = True
             self._ready.notify_all()
             while (self._queue or self._sending) and self._thread is not None:
                 left = until - monotonic()
-                if left <= 0 or (self.down_since is not None and not self._hurry):
+                if left <= 0 or (not self._reached and not self._hurry):
                     return not self._queue and not self._sending
                 self._ready.wait(min(left, 0.1))
             return not self._queue
@@ -127,6 +131,7 @@ class Sender:
     def _settle(self, batch: Batch, answer: Answer) -> None:
         with self._ready:
             self._sending = False
+            self._reached = answer.reached
             if answer.delivered or not answer.again:
                 if self._queue and self._queue[0] is batch:
                     self._queue.popleft()

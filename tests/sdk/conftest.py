@@ -45,6 +45,14 @@ class Watched:
         return [json.loads(line) for line in self._log_file.read_text().splitlines()]
 
 
+@pytest.fixture(autouse=True)
+def off_afterwards() -> Iterator[None]:
+    """No test leaves ragwatch on."""
+    yield
+    ragwatch.shutdown(0.1)
+    guard.forget()
+
+
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Variables to set before ``watched`` switches ragwatch on."""
