@@ -15,6 +15,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from ragwatch import __version__, semconv
 from ragwatch.record import QueryRecord
+from ragwatch.sdk.anyvalue import key_value
 from ragwatch.sdk.guard import fault
 
 _SEVERITY = {"info": 9, "warning": 13, "error": 17}
@@ -170,7 +171,8 @@ def to_request(entries: list[Entry], resource: Any) -> bytes:
     request = ExportLogsServiceRequest()
     resource_logs = request.resource_logs.add()
     for key, value in resource.attributes.items():
-        resource_logs.resource.attributes.append(KeyValue(key=key, value=AnyValue(string_value=str(value))))
+        resource_logs.resource.attributes.append(KeyValue.FromString(key_value(key, value)))
+    resource_logs.schema_url = resource.schema_url
     scope_logs = resource_logs.scope_logs.add()
     scope_logs.scope.name, scope_logs.scope.version = semconv.SCOPE_NAME, __version__
     now = time_ns()

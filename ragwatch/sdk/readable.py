@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Link, SpanContext, TraceFlags, TraceState
 
 from ragwatch.sdk.span import _STATUS_NUMBERS as STATUS_NUMBERS
+from ragwatch.sdk.wire import REMOTE, REMOTE_KNOWN
 
 
 def to_readable(span: Any, attributes: Mapping[str, Any], resource: Resource) -> ReadableSpan:
@@ -17,7 +18,10 @@ def to_readable(span: Any, attributes: Mapping[str, Any], resource: Resource) ->
     events = [Event(name, dict(found or {}), time_ns) for name, time_ns, found, _ in span.event_list or ()]
     links = [
         Link(
-            SpanContext(trace_id, span_id, True, TraceFlags(flags), TraceState.from_header([state])), dict(found or {})
+            SpanContext(
+                trace_id, span_id, bool(flags & REMOTE), TraceFlags(flags & 0xFF), TraceState.from_header([state])
+            ),
+            dict(found or {}),
         )
         for trace_id, span_id, state, found, _, flags in span.link_list or ()
     ]
@@ -42,8 +46,8 @@ class ForeignSpan:
 
     __slots__ = (
         "attribute_map", "dropped_attributes", "dropped_events", "dropped_links", "end_ns", "event_list", "flags",
-        "kind_number", "link_list", "name", "parent_span_id", "scope", "span_id", "start_ns", "status_message",
-        "status_number", "trace_id", "trace_state_header",
+        "kind_number", "link_list", "name", "parent_remote", "parent_span_id", "scope", "span_id", "start_ns",
+        "status_message", "status_number", "trace_id", "trace_state_header",
     )  # fmt: skip
     step = None
     document_list = None
@@ -60,10 +64,14 @@ class ForeignSpan:
         self.start_ns = span.start_time or 0
         self.end_ns = span.end_time or 0
         self.attribute_map = span.attributes or {}
-        self.event_list = [(event.name, event.timestamp, event.attributes, 0) for event in span.events]
+        self.parent_remote = bool(span.parent and span.parent.is_remote)
+        self.event_list = [
+            (event.name, event.timestamp, event.attributes, event.dropped_attributes) for event in span.events
+        ]
         self.link_list = [
-            (link.context.trace_id, link.context.span_id, link.context.trace_state.to_header(), link.attributes, 0,
-             int(link.context.trace_flags))
+            (link.context.trace_id, link.context.span_id, link.context.trace_state.to_header(), link.attributes,
+             link.dropped_attributes,
+             int(link.context.trace_flags) | REMOTE_KNOWN | (REMOTE if link.context.is_remote else 0))
             for link in span.links
         ]  # fmt: skip
         self.status_number = STATUS_NUMBERS[span.status.status_code]

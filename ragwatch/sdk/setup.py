@@ -229,7 +229,8 @@ def _resource(
     if settings.environment:
         attributes[semconv.DEPLOYMENT_ENVIRONMENT] = settings.environment
     resource = (existing or Resource.create()).merge(Resource(attributes))
-    given = attributes.get(semconv.SERVICE_INSTANCE_ID) or _in_environment(semconv.SERVICE_INSTANCE_ID)
+    theirs = existing.attributes.get(semconv.SERVICE_INSTANCE_ID) if existing is not None else None
+    given = attributes.get(semconv.SERVICE_INSTANCE_ID) or theirs or _in_environment(semconv.SERVICE_INSTANCE_ID)
     instance = str(given) if given else str(uuid.uuid4())
     return resource.merge(Resource({semconv.SERVICE_INSTANCE_ID: instance})), str(given) if given else None
 

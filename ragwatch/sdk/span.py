@@ -18,6 +18,7 @@ from ragwatch import semconv
 from ragwatch.sdk.failure import class_of, exception_attributes, message_of, outcome_of, type_name
 from ragwatch.sdk.guard import fault, say_once
 from ragwatch.sdk.step import StepApi
+from ragwatch.sdk.wire import REMOTE, REMOTE_KNOWN
 
 if TYPE_CHECKING:
     from ragwatch.sdk.content import ContentPolicy
@@ -131,7 +132,8 @@ class Span(StepApi, trace.Span):
             return
         state = context.trace_state.to_header() if context.trace_state else ""
         kept = {key: _owned(value) for key, value in attributes.items()} if attributes else None
-        self.link_list.append((context.trace_id, context.span_id, state, kept, 0, int(context.trace_flags)))
+        flags = int(context.trace_flags) | REMOTE_KNOWN | (REMOTE if context.is_remote else 0)
+        self.link_list.append((context.trace_id, context.span_id, state, kept, 0, flags))
 
     def update_name(self, name: str) -> None:
         """Change the name."""

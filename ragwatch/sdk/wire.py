@@ -45,6 +45,9 @@ class ScopeKey(NamedTuple):
     attributes: tuple[tuple[str, Any], ...] = ()
 
 
+REMOTE_KNOWN = 0x100
+REMOTE = 0x200
+"""Bits of a span's flags about its parent, and of a link's about what it points to: it is of another process."""
 MAX_CACHED_NAMES = 1024
 _UINT64 = (1 << 64) - 1
 _UINT32 = (1 << 32) - 1

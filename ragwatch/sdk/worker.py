@@ -14,10 +14,7 @@ from ragwatch.sdk.guard import fault
 from ragwatch.sdk.otel_private import without_instrumentation
 from ragwatch.sdk.recorder import Recorder
 from ragwatch.sdk.sender import Batch, Sender
-from ragwatch.sdk.wire import ScopeKey, TraceEncoder
-
-REMOTE_KNOWN = 0x100
-REMOTE = 0x200
+from ragwatch.sdk.wire import REMOTE, REMOTE_KNOWN, ScopeKey, TraceEncoder
 
 
 class Worker:
