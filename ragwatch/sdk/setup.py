@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import uuid
 from collections.abc import Mapping
@@ -185,6 +186,9 @@ def _init(
         _State.at_fork = True
         atexit.register(shutdown)
         os.register_at_fork(after_in_child=_after_fork)
+        processes = sys.modules.get("multiprocessing.process")
+        if processes is not None and processes.parent_process() is not None:
+            _at_end_of_child()
 
 
 def _own(recorder: Recorder, resource: Resource, sampler: sampling.Sampler | None) -> None:
@@ -255,8 +259,18 @@ def _after_fork() -> None:
         recorder.start(recorder.resource.merge(Resource({semconv.SERVICE_INSTANCE_ID: instance})))
         process.resilience.forked()
         _State.process = _Process(recorder, Worker(recorder), process.resilience, given, os.getpid())
+        forks = sys.modules.get("multiprocessing.util")
+        if forks is not None:  # it forgets all finalizers, then calls these
+            forks.register_after_fork(_State, _at_end_of_child)
     except Exception as error:  # noqa: BLE001
         guard.fault("fork", error)
+
+
+def _at_end_of_child(_: object = None) -> None:
+    """Deliver at the end of a child of ``multiprocessing`` too: it ends without ``atexit``."""
+    from multiprocessing.util import Finalize
+
+    Finalize(None, shutdown, exitpriority=-100)
 
 
 class _Forwarder(SpanProcessor):

@@ -7,9 +7,11 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from tests.support.otlp_values import attributes_of
 from tests.support.procs import Process
-from tests.support.sink import Sink
+from tests.support.sink import OK, UNAVAILABLE, Sink
 from tests.support.wait import wait_until
 
 FORK = """
@@ -66,6 +68,128 @@ def test_fork() -> None:
         spans = sink.spans()
         assert len(spans) == len({span.span_id for span in spans}) == 2 * (7 + 15)
         assert sink.counts()["logs"]["items"] == 7 + 15
+
+
+WITHIN = """
+import os
+import ragwatch
+from opentelemetry import trace
+ragwatch.init(service="forking", attributes={"service.instance.id": "pod-1"})
+with ragwatch.query("the parent's") as query, trace.get_tracer("lib").start_as_current_span("library"):
+    pid = os.fork()
+    if not pid:
+        with ragwatch.retrieve("the child's"):
+            pass
+        query.end()
+        assert ragwatch.metrics().query_count == 0, "the query is the parent's"
+        assert ragwatch.metrics().steps["retrieve"]["count"] == 1
+        assert ragwatch.flush(20)
+        os._exit(0)
+    with ragwatch.retrieve("the parent's"):
+        pass
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+assert ragwatch.metrics().query_count == 1
+"""
+
+
+def test_fork_within_a_query() -> None:
+    with Sink(grpc=False) as sink:
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.http_url, "RAGWATCH_RAISE": "1"}
+        with Process.python("-c", WITHIN, env=env) as process:
+            assert process.wait(60) == 0, process.output
+        spans = {span.name: span for span in sink.spans()}
+        assert len(spans) == len(sink.spans()) == 4
+        assert {span.trace_id for span in spans.values()} == {spans["query"].trace_id}
+        assert spans["the child's"].parent_span_id == spans["library"].span_id
+        assert spans["library"].parent_span_id == spans["query"].span_id
+        groups = [group for message in sink.messages("traces") for group in message.resource_spans]
+        by_instance = {
+            attributes_of(group.resource.attributes)["service.instance.id"]: {span.name for span in scope.spans}
+            for group in groups
+            for scope in group.scope_spans
+            if scope.scope.name == "ragwatch"
+        }
+        assert by_instance.pop("pod-1") == {"query", "the parent's"}
+        ((instance, names),) = by_instance.items()
+        assert (instance.startswith("pod-1-"), names) == (True, {"the child's"})
+
+
+WHILE_DOWN = """
+import os, sys
+import ragwatch
+ragwatch.init(service="forking")
+for _ in range(7):
+    with ragwatch.query("parent"):
+        pass
+assert not ragwatch.flush(0.2)
+print("waiting", flush=True)
+sys.stdin.readline()
+pid = os.fork()
+if not pid:
+    with ragwatch.query("child"):
+        pass
+    assert ragwatch.flush(20)
+    assert ragwatch.telemetry()["sent"]["traces"] == 1
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+assert ragwatch.flush(20)
+assert ragwatch.telemetry()["sent"]["traces"] == 7
+"""
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_what_the_parent_could_not_deliver_is_delivered_by_the_parent(protocol: str) -> None:
+    with Sink() as sink:
+        sink.answer(UNAVAILABLE)
+        endpoint = sink.http_url if protocol == "http/protobuf" else f"http://{sink.grpc_target}"
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "RAGWATCH_RAISE": "1"}
+        with Process.python("-c", WHILE_DOWN, env=env) as process:
+            process.wait_line("waiting")
+            sink.answer(OK)
+            process.say("go")
+            assert process.wait(60) == 0, process.output
+        spans = sink.spans()
+        assert len({span.span_id for span in spans}) == len(spans) == 8
+        assert sink.counts()["logs"]["items"] == 8
+
+
+POOL = """
+import multiprocessing
+import sys
+from concurrent.futures import ProcessPoolExecutor
+import ragwatch
+
+def ask(number):
+    with ragwatch.query("child"):
+        return number
+
+def begin_and_ask():
+    ragwatch.init(service="pooled")
+    ask(1)
+
+if __name__ == "__main__":
+    method = sys.argv[1]
+    context = multiprocessing.get_context(method)
+    if method == "fork":
+        ragwatch.init(service="pooled")
+        with ProcessPoolExecutor(2, context) as pool:
+            assert list(pool.map(ask, range(10))) == list(range(10))
+    child = context.Process(target=begin_and_ask)
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+"""
+
+
+@pytest.mark.parametrize(("method", "queries"), [("fork", 11), ("spawn", 1), ("forkserver", 1)])
+def test_children_of_multiprocessing_deliver_at_their_end(method: str, queries: int, tmp_path: Path) -> None:
+    (tmp_path / "pool.py").write_text(POOL)
+    with Sink(grpc=False) as sink:
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.http_url, "OTEL_BSP_SCHEDULE_DELAY": "60000"}
+        with Process.python("pool.py", method, env=env, cwd=tmp_path) as process:
+            assert process.wait(60) == 0, process.output
+        assert len({span.span_id for span in sink.spans()}) == len(sink.spans()) == queries
+        assert sum(instances(sink).values()) == queries
 
 
 WEB = """

@@ -90,6 +90,12 @@ class Process:
         self._finish_reading()
         return code
 
+    def say(self, line: str) -> None:
+        """Write a line to its stdin."""
+        assert self._popen.stdin is not None
+        self._popen.stdin.write(f"{line}\n".encode())
+        self._popen.stdin.flush()
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process alone."""
         if self.returncode is None:
