@@ -43,6 +43,7 @@ ERROR_CLASS: Final = "rag.error.class"
 ATTEMPTS: Final = "rag.attempts"
 
 # -- resilience -------------------------------------------------------------------------------------------------------
+DOCUMENT_ID: Final = "rag.document.id"
 EVENT_RETRY: Final = "rag.retry"
 EVENT_REJECTED: Final = "rag.rejected"
 EVENT_BREAKER: Final = "rag.breaker"

@@ -19,6 +19,7 @@ ROWS = (
     ("conventions",),
     ("assembly",),
     ("sdk", "agent"),
+    ("ingest",),
     ("codegen",),
     ("demo",),
     ("cli",),

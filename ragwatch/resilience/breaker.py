@@ -137,6 +137,17 @@ class CircuitBreaker(Guarded):
         with self._lock:
             return self._retry_after(self.clock())
 
+    def try_acquire(self) -> Ticket | None:
+        """A ticket, or None where there is none: for whoever waits and asks again. Not counted as a rejection."""
+        now, epoch = self.clock(), self._epoch
+        if self._passes:
+            return epoch, now
+        happened: list[Any] = []
+        with self._lock:
+            ticket = self._admit(now, happened)
+        tell(self.listeners, *happened)
+        return ticket
+
     def acquire(self) -> Ticket:
         """A ticket for one call, which must be recorded or released; ``CircuitOpen`` where none is to be had."""
         now, epoch = self.clock(), self._epoch  # the epoch before the state: a transition between them makes it late

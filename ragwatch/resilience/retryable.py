@@ -21,6 +21,9 @@ def transient(error: BaseException) -> bool:
     >>> transient(ConnectionResetError()), transient(TimeoutError()), transient(ValueError("bad"))
     (True, True, False)
     """
+    known = getattr(error, "ragwatch_transient", None)  # an exception that travelled says what it was
+    if isinstance(known, bool):
+        return known
     status = status_of(error)
     if status is not None:
         return status in STATUSES

@@ -1,0 +1,1 @@
+"""Document processing that can be killed, resumed and trusted: ledger, workers, breaker, retry, dead letters."""

@@ -1,0 +1,105 @@
+"""What a document is to the ledger: where it came from, and a digest of its content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+Key = Callable[[Any], "str | tuple[str, str]"]
+MAX_SOURCE = 1000
+BLOCK = 1 << 20
+_IDS = ("id", "doc_id", "document_id", "source", "path", "uri", "url", "name")
+_TEXTS = ("page_content", "text", "content", "body")
+
+
+class Item(NamedTuple):
+    """One document on its way. ``source`` is unique within a pipeline; an equal ``digest`` is equal content."""
+
+    source: str
+    digest: str
+    document: Any
+
+
+def identify(document: Any, key: Key | None = None) -> Item:
+    """The item of a document: a path, a URI or other text, a mapping, or any object.
+
+    ``key`` gives the source, or source and digest. A file's digest is its content's, read in blocks.
+
+    >>> identify({"id": "a", "text": "one"}).source
+    'a'
+    >>> identify("https://example.com/a") == identify("https://example.com/a")
+    True
+    """
+    given = key(document) if key is not None else None
+    if isinstance(given, tuple):
+        return Item(str(given[0])[:MAX_SOURCE], str(given[1]), document)
+    source = given
+    path = _path_of(document)
+    if path is not None:
+        return Item((source or str(document))[:MAX_SOURCE], _digest_file(path), document)
+    if isinstance(document, str | bytes):
+        data = document.encode("utf-8", "surrogatepass") if isinstance(document, str) else document
+        digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+        named = source or (document if isinstance(document, str) and len(document) <= MAX_SOURCE else digest)
+        return Item(named[:MAX_SOURCE], digest, document)
+    digest = _digest(document)
+    return Item((source or _id_of(document) or digest)[:MAX_SOURCE], digest, document)
+
+
+def _path_of(document: Any) -> Path | None:
+    if isinstance(document, Path):
+        return document
+    if isinstance(document, str) and len(document) < 4096 and "\n" not in document and "\0" not in document:
+        path = Path(document)
+        try:
+            return path if path.is_file() else None
+        except OSError:
+            return None
+    return None
+
+
+def _digest_file(path: Path) -> str:
+    """The digest of a file; of one that cannot be read, that it cannot be: the user's function will say why."""
+    found = hashlib.blake2b(digest_size=16)
+    try:
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                found.update(block)
+    except OSError as error:
+        return f"unreadable:{error.errno}"
+    return found.hexdigest()
+
+
+def _id_of(document: Any) -> str | None:
+    for holder in (document, _read(document, "metadata"), _read(document, "meta")):
+        for name in _IDS:
+            value = _read(holder, name)
+            if isinstance(value, str | int | Path) and value != "":
+                return str(value)
+    return None
+
+
+def _digest(document: Any) -> str:
+    for name in _TEXTS:
+        text = _read(document, name)
+        if isinstance(text, str):
+            return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    try:
+        data = json.dumps(document, sort_keys=True).encode()
+    except (TypeError, ValueError):
+        try:
+            data = pickle.dumps(document)
+        except Exception:  # noqa: BLE001  (an object of the app's that cannot be pickled)
+            data = repr(document).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _read(holder: Any, name: str) -> Any:
+    if holder is None:
+        return None
+    value = holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
+    return None if callable(value) else value

@@ -1,0 +1,382 @@
+"""One run of a ``DocumentProcessor``: the coordinator's loop, read top to bottom in ``results``."""
+
+from __future__ import annotations
+
+import heapq
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from ragwatch.ingest.failure import Failure, RemoteError
+from ragwatch.ingest.item import Item, identify
+from ragwatch.ingest.ledger import Ledger, Row, Settled
+from ragwatch.ingest.result import DocResult, Outcome
+from ragwatch.ingest.tally import IngestTally
+from ragwatch.ingest.telemetry import record_step
+from ragwatch.ingest.threads import Threads
+from ragwatch.ingest.work import Done
+from ragwatch.resilience.retry_tally import tally_of
+
+if TYPE_CHECKING:
+    from ragwatch.ingest.processor import DocumentProcessor
+
+BREAKER_OPEN = "Circuit breaker open"
+MAX_WAITING = 10_000
+"""Documents that wait for another try in this run; above it no more input is read."""
+POLL_S = 0.25
+STOP_GRACE_S = 5.0
+LEVEL_INTERVAL_S = 1.0
+
+
+class Workers(Protocol):
+    """Where documents run."""
+
+    hanging: int
+    late: int
+
+    def submit(self, batch: Sequence[tuple[int, Any]]) -> None:
+        """Hand out documents."""
+
+    def poll(self, timeout_s: float) -> list[Done]:
+        """What has ended."""
+
+    def next_timeout(self) -> float | None:
+        """Seconds until a call is late."""
+
+    def close(self) -> None:
+        """End."""
+
+
+class Work(NamedTuple):
+    """A document that is to run: its attempts so far (over all runs), and in this run."""
+
+    item: Item
+    attempts: int
+    tries: int
+    fingerprint: str | None
+    suspect: bool
+
+
+class Run:
+    """State of one run. ``results`` yields each document's outcome once the ledger has it."""
+
+    def __init__(
+        self, owner: DocumentProcessor, ledger: Ledger, workers: Workers, tally: IngestTally, stop: threading.Event
+    ) -> None:
+        self._owner = owner
+        self._ledger = ledger
+        self._workers = workers
+        self._tally = tally
+        self._stop = stop
+        self._retry_tally = tally_of(owner.retry.name) if owner.retry else None
+        self._ready: deque[Work] = deque()
+        self._suspects: deque[Work] = deque()
+        self._later: list[tuple[float, int, Work]] = []
+        self._running: dict[int, tuple[Work, Any]] = {}
+        self._busy: set[str] = set()
+        self._settled: list[Settled] = []
+        self._outcomes: list[DocResult] = []
+        self._tokens = count()
+        self._paused_until = 0.0
+        self._waited_s = 0.0
+        self._read_all = False
+        self._deferring = False
+        self._alone = False
+        """A suspect runs: nothing else may."""
+        self._levels_at = 0.0
+
+    def results(self, documents: Iterable[Any]) -> Iterator[DocResult]:
+        """Read, lease, hand out, record, until nothing is left."""
+        now = time.time()
+        self._ledger.recover(self._owner.max_attempts, now)
+        source = iter(documents)
+        try:
+            while not self._stop.is_set():
+                self._read(source)
+                blocked = self._hand_out()
+                blocked = blocked or (not self._read_all and self._gate() > 0 and not self._deferring)
+                if not self._running and not self._later and not self._held() and self._read_all:
+                    break
+                yield from self._record()
+                if blocked and not self._running:
+                    if not self._wait_for_breaker():
+                        self._defer_all()
+                    continue
+                if not self._running and not blocked and not self._read_all and len(self._later) < MAX_WAITING:
+                    continue  # all that was read needed nothing
+                self._collect(self._workers.poll(self._patience(blocked)))
+                yield from self._record()
+        except BaseException:
+            for _ in self._finish():
+                pass
+            raise
+        yield from self._finish()
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def _read(self, source: Iterator[Any]) -> None:
+        """Take documents from the input while there is room for them."""
+        room = self._owner.max_in_flight - len(self._running) - self._held()
+        if self._read_all or room <= 0 or len(self._later) >= MAX_WAITING:
+            return
+        if self._gate() <= 0:
+            self._deferring = False
+        elif not self._deferring:
+            return
+        items = [identify(document, self._owner.key) for document in islice(source, room)]
+        if len(items) < room:
+            self._read_all = True
+        if not items:
+            return
+        known = self._ledger.known(items)
+        poison = self._ledger.poison(items)
+        for item in items:
+            self._sort(item, known.get(item.source), poison)
+
+    def _sort(self, item: Item, row: Row | None, poison: dict[str, str]) -> None:
+        """Decide what a document needs."""
+        if item.source in self._busy:
+            self._say(item.source, "unchanged", reason="a second time in this run")
+            return
+        same = row is not None and row.digest == item.digest and row.version == self._owner.version
+        if row is not None and same:
+            if row.state == "ok":
+                self._say(item.source, "unchanged", row.attempts)
+                return
+            if row.state == "dead":
+                self._say(item.source, "dead", row.attempts, row.reason or "dead", row.error_type)
+                return
+        elif item.digest in poison:
+            reason = f"same content as {poison[item.digest]}, which is dead"
+            self._settle(Work(item, 0, 0, None, False), "dead", reason, error_type="Poison")
+            return
+        if self._deferring:
+            attempts = row.attempts if row is not None and same else 0
+            self._settle(Work(item, attempts, 0, None, False), "deferred", BREAKER_OPEN)
+            return
+        self._busy.add(item.source)
+        if row is None or not same:
+            self._ready.append(Work(item, 0, 0, None, False))
+            return
+        work = Work(item, row.attempts, 0, row.fingerprint, bool(row.suspect))
+        if work.suspect:
+            self._suspects.append(work)
+        elif row.retry_at is not None and row.retry_at > time.time():
+            heapq.heappush(self._later, (row.retry_at, next(self._tokens), work))
+        else:
+            self._ready.append(work)
+
+    def _held(self) -> int:
+        return len(self._ready) + len(self._suspects)
+
+    # -- handing out --------------------------------------------------------------------------------------------------
+
+    def _hand_out(self) -> bool:
+        """Lease and submit what may run now; True where a breaker is in the way."""
+        now = time.time()
+        while self._later and self._later[0][0] <= now:
+            work = heapq.heappop(self._later)[2]
+            (self._suspects if work.suspect else self._ready).append(work)
+        chosen: list[tuple[Work, Any]] = []
+        blocked = False
+        while (queue := self._next(len(chosen))) is not None:
+            ticket = self._ticket()
+            if ticket is False:
+                blocked = True
+                break
+            chosen.append((queue.popleft(), ticket))
+            self._alone = queue is self._suspects
+        if not chosen:
+            return blocked
+        leased = [(work._replace(attempts=work.attempts + 1, tries=work.tries + 1), ticket) for work, ticket in chosen]
+        self._ledger.write(self._take_settled(), [(work.item, work.attempts) for work, _ in leased], now)
+        batch = []
+        for work, ticket in leased:
+            token = next(self._tokens)
+            self._running[token] = (work, ticket)
+            batch.append((token, work.item.document))
+        self._workers.submit(batch)
+        return blocked
+
+    def _next(self, chosen: int) -> deque[Work] | None:
+        """Where the next document waits: a suspect runs alone, so that no innocent neighbour is condemned with it."""
+        busy = len(self._running) + chosen
+        if self._alone or (self._suspects and busy):
+            return None
+        if self._suspects:
+            return self._suspects
+        return self._ready if self._ready and busy < self._owner.max_in_flight else None
+
+    def _ticket(self) -> Any:
+        """The breaker's leave for one call, or False."""
+        if self._gate() > 0:
+            return False
+        breaker = self._owner.breaker
+        if breaker is None:
+            return None
+        return breaker.try_acquire() or False
+
+    def _gate(self) -> float:
+        """Seconds until something may run; infinite while a breaker is forced open."""
+        wait = self._paused_until - time.monotonic()
+        breaker = self._owner.breaker
+        if breaker is not None and breaker.state != "closed":
+            after = breaker.retry_after()
+            wait = max(wait, float("inf") if after is None else after)
+        return max(0.0, wait)
+
+    # -- waiting ------------------------------------------------------------------------------------------------------
+
+    def _patience(self, blocked: bool) -> float:
+        """How long to wait for results before looking around."""
+        if not self._running:
+            waits = [POLL_S]
+            if self._later:
+                waits.append(max(0.0, self._later[0][0] - time.time()))
+            return min(waits)
+        late = self._workers.next_timeout()
+        return min(POLL_S if blocked or self._later else 1.0, late if late is not None else 1.0)
+
+    def _wait_for_breaker(self) -> bool:
+        """Wait until a probe may go, within the run's patience; False when there is none left."""
+        wait = self._gate()
+        left = self._owner.breaker_wait - self._waited_s
+        if wait > left:
+            return False
+        started = time.monotonic()
+        self._stop.wait(min(wait, POLL_S) if wait > 0 else 0.001)
+        self._waited_s += time.monotonic() - started
+        return True
+
+    def _defer_all(self) -> None:
+        """The run's patience is over: what waits is for the next run, and uses up no attempt."""
+        for work in (*self._suspects, *self._ready, *(entry[2] for entry in self._later)):
+            if work.suspect:
+                self._say(work.item.source, "deferred", work.attempts, BREAKER_OPEN)
+                self._busy.discard(work.item.source)
+            else:
+                self._settle(work, "deferred", BREAKER_OPEN)
+        self._suspects.clear()
+        self._ready.clear()
+        self._later.clear()
+        self._paused_until = 0.0
+        self._deferring = True
+
+    # -- recording ----------------------------------------------------------------------------------------------------
+
+    def _collect(self, found: list[Done]) -> None:
+        for done in found:
+            work, ticket = self._running.pop(done.token)
+            self._alone = False
+            self._judge(work, ticket, done)
+            if not isinstance(self._workers, Threads):
+                record_step(self._owner.pipeline, work.item, done)
+
+    def _judge(self, work: Work, ticket: Any, done: Done) -> None:
+        """What an attempt means: for the breaker, and for the document."""
+        failure = done.failure
+        seconds = max(0, done.end_ns - done.start_ns) / 1e9
+        breaker = self._owner.breaker
+        if breaker is not None and ticket is not None:
+            took = (ticket[0], breaker.clock() - seconds)  # the wait in a queue is not the dependency's time
+            breaker.record(took, None if failure is None else done.error or RemoteError(failure))
+        if failure is None:
+            self._settle(work, "ok", value=done.value, seconds=seconds)
+        elif failure.rejected:
+            self._paused_until = time.monotonic() + min(failure.retry_after_s or 0.1, 60.0)
+            back = work._replace(attempts=work.attempts - 1, tries=work.tries - 1)
+            self._settled.append(Settled(back.item, "deferred", back.attempts, reason=failure.message))
+            if self._waited_s >= self._owner.breaker_wait:
+                self._settle(back, "deferred", failure.message)
+            else:
+                self._ready.append(back)
+        else:
+            self._fail(work, failure, seconds)
+
+    def _fail(self, work: Work, failure: Failure, seconds: float) -> None:
+        reason = f"{failure.error_type}: {failure.message}" if failure.message else failure.error_type
+        twice = not failure.transient and failure.fingerprint == work.fingerprint
+        if work.attempts >= self._owner.max_attempts or twice:
+            why = f"poison, the same failure twice: {reason}" if twice else reason
+            self._settle(work, "dead", why, failure=failure, seconds=seconds)
+            return
+        policy = self._owner.retry
+        retry_at = None
+        if failure.transient and policy is not None:
+            wait = max(policy.delay(max(1, work.tries), 0.0, random.uniform), failure.retry_after_s or 0.0)
+            retry_at = time.time() + wait
+            if work.tries <= policy.max_retries and not self._stop.is_set():
+                again = work._replace(fingerprint=failure.fingerprint, suspect=False)
+                state = Settled(
+                    work.item, "failed", work.attempts, retry_at, failure.error_type, reason, failure.fingerprint
+                )
+                self._settled.append(state)
+                heapq.heappush(self._later, (retry_at, next(self._tokens), again))
+                return
+        self._settle(work, "failed", reason, failure=failure, seconds=seconds, retry_at=retry_at)
+
+    def _settle(
+        self,
+        work: Work,
+        outcome: Outcome,
+        reason: str = "",
+        *,
+        failure: Failure | None = None,
+        error_type: str | None = None,
+        seconds: float = 0.0,
+        retry_at: float | None = None,
+        value: Any = None,
+    ) -> None:
+        """A document's final outcome in this run."""
+        kind = failure.error_type if failure is not None else error_type
+        fingerprint = failure.fingerprint if failure is not None else None
+        self._settled.append(Settled(work.item, outcome, work.attempts, retry_at, kind, reason or None, fingerprint))
+        self._busy.discard(work.item.source)
+        if self._retry_tally is not None and work.tries:
+            result = "ok" if outcome == "ok" else "exhausted" if failure and failure.transient else "not_retryable"
+            self._retry_tally.add(result, work.tries, seconds if outcome != "ok" else 0.0)
+        self._say(work.item.source, outcome, work.attempts, reason, kind, seconds, retry_at, value)
+
+    def _say(self, source: str, outcome: Outcome, *rest: Any, reason: str = "") -> None:
+        self._tally.add(outcome)
+        found = DocResult(source, outcome, *rest)
+        self._outcomes.append(found._replace(reason=reason) if reason else found)
+
+    def _take_settled(self) -> list[Settled]:
+        settled, self._settled = self._settled, []
+        return settled
+
+    def _record(self) -> Iterator[DocResult]:
+        """Write what is settled, then tell of it."""
+        if self._settled:
+            self._ledger.write(self._take_settled(), (), time.time())
+        now = time.monotonic()
+        if now >= self._levels_at:
+            self._levels_at = now + LEVEL_INTERVAL_S
+            self._tally.backlog, self._tally.oldest_at = self._ledger.waiting()
+        outcomes, self._outcomes = self._outcomes, []
+        yield from outcomes
+
+    def _finish(self) -> Iterator[DocResult]:
+        """Wait a little for what still runs; what does not end is found by the next run."""
+        self._stop.set()
+        until = time.monotonic() + STOP_GRACE_S
+        while self._running and time.monotonic() < until:
+            self._collect(self._workers.poll(0.1))
+        self._defer_rest()
+        self._levels_at = 0.0
+        yield from self._record()
+
+    def _defer_rest(self) -> None:
+        for work in (*self._suspects, *self._ready, *(entry[2] for entry in self._later)):
+            self._say(work.item.source, "deferred", work.attempts, "the run was stopped")
+        for work, _ in self._running.values():
+            self._say(work.item.source, "deferred", work.attempts, "still running when the run was stopped")
+
+    def close(self) -> None:
+        """End the workers."""
+        self._workers.close()

@@ -1,0 +1,60 @@
+"""What an ingestion pipeline has counted: the source of its KPIs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+
+from ragwatch.resilience.tallies import TALLIES, Series
+
+OUTCOMES = ("ok", "failed", "deferred", "dead", "unchanged")
+
+
+class IngestTally:
+    """Documents by outcome, how many wait, and since when the oldest does."""
+
+    def __init__(self, pipeline: str) -> None:
+        self.pipeline = pipeline
+        self._lock = threading.Lock()
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin again at zero."""
+        self._lock = threading.Lock()
+        self.outcomes: Counter[str] = Counter()
+        self.backlog: int | None = None
+        self.oldest_at: float | None = None
+
+    def add(self, outcome: str) -> None:
+        """One document."""
+        with self._lock:
+            self.outcomes[outcome] += 1
+
+    def totals(self) -> dict[Series, float]:
+        """Counters of the catalogue."""
+        with self._lock:
+            return {
+                ("rag.ingest.documents", (self.pipeline, outcome)): count for outcome, count in self.outcomes.items()
+            }
+
+    def levels(self) -> dict[Series, float]:
+        """How many wait, and the age of the oldest in seconds."""
+        if self.backlog is None:
+            return {}
+        oldest = 0.0 if self.oldest_at is None else max(0.0, time.time() - self.oldest_at)
+        return {("rag.ingest.backlog", (self.pipeline,)): self.backlog, ("rag.ingest.oldest", (self.pipeline,)): oldest}
+
+
+_lock = threading.Lock()
+_known: dict[str, IngestTally] = {}
+
+
+def tally_of(pipeline: str) -> IngestTally:
+    """The counters of that pipeline."""
+    with _lock:
+        found = _known.get(pipeline)
+        if found is None:
+            found = _known[pipeline] = IngestTally(pipeline)
+            TALLIES.enter(found, found)
+        return found
