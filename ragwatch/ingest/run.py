@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from ragwatch.error_class import error_class
 from ragwatch.ingest.failure import Failure, RemoteError
 from ragwatch.ingest.item import Item, identify
 from ragwatch.ingest.ledger import Ledger, Row, Settled
@@ -341,10 +342,20 @@ class Run:
             self._retry_tally.add(result, work.tries, seconds if outcome != "ok" else 0.0)
         self._say(work.item.source, outcome, work.attempts, reason, kind, seconds, retry_at, value)
 
-    def _say(self, source: str, outcome: Outcome, *rest: Any, reason: str = "") -> None:
+    def _say(
+        self,
+        source: str,
+        outcome: Outcome,
+        attempts: int = 0,
+        reason: str = "",
+        error_type: str | None = None,
+        seconds: float = 0.0,
+        retry_at: float | None = None,
+        value: Any = None,
+    ) -> None:
         self._tally.add(outcome)
-        found = DocResult(source, outcome, *rest)
-        self._outcomes.append(found._replace(reason=reason) if reason else found)
+        kind = error_class(error_type, reason) if error_type is not None else None
+        self._outcomes.append(DocResult(source, outcome, attempts, reason, error_type, kind, seconds, retry_at, value))
 
     def _take_settled(self) -> list[Settled]:
         settled, self._settled = self._settled, []

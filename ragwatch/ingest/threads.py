@@ -80,7 +80,7 @@ class Threads:
             return None
         now = monotonic()
         left = [slot.started + self._timeout - now for slot in self._slots if slot.token is not None]
-        return max(0.0, min(left)) if left else None
+        return max(0.0, min(left)) if left else self._timeout  # what is queued may begin at any moment
 
     def close(self) -> None:
         """End the threads as they come free; those that hang are daemons and end with the process."""

@@ -1,0 +1,53 @@
+"""Where documents run: processes that are ended when they hang or die, and Dask."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ragwatch import DocumentProcessor, RetryPolicy
+from tests.ingest.parsers import parse
+
+
+def test_a_parser_that_hangs_or_dies_is_ended_and_only_it(tmp_path: Path) -> None:
+    documents = [f"good-{number}" for number in range(18)] + ["hang-1", "die-1", "bad-1"]
+    processor = DocumentProcessor(
+        parse, isolation="process", workers=2, timeout=2.0, retry=None, breaker=None, ledger=tmp_path / "l.db"
+    )
+    result = processor.process(documents)
+    assert (result.success_count, sorted(result.failed_documents)) == (18, ["bad-1", "die-1", "hang-1"])
+    assert "exit code" in result.error_details["die-1"]
+    assert "process was ended" in result.error_details["hang-1"]
+    assert result.error_details["bad-1"] == "ValueError: bad-1"
+
+
+@pytest.mark.timeout(180)
+def test_dask_runs_it_and_a_worker_that_is_killed_costs_nothing(tmp_path: Path) -> None:
+    distributed: Any = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        executor = client.get_executor(pure=False)
+        processor = DocumentProcessor(
+            parse, executor=executor, batch=10, breaker=None, ledger=tmp_path / "l.db",
+            retry=RetryPolicy("dask", max_retries=3, base_delay=0.01),
+        )  # fmt: skip
+        victim = next(iter(client.run(os.getpid).values()))
+        killed = False
+        documents = [f"good-{number}" for number in range(400)] + ["bad-1", "bad-2"]
+        outcomes: dict[str, str] = {}
+        for done, found in enumerate(processor.iter(documents)):
+            outcomes[found.source] = found.outcome
+            if done == 50 and not killed:
+                killed = True
+                os.kill(victim, signal.SIGKILL)
+    assert killed
+    assert len(outcomes) == 402
+    assert [name for name, outcome in outcomes.items() if outcome != "ok"] == ["bad-1", "bad-2"]
