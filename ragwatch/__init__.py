@@ -18,8 +18,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from ragwatch.errors import CircuitOpen, ConfigError, DeadlineExceeded, LimitExceeded, RagwatchError, Rejected
-    from ragwatch.ingest.processor import DocumentProcessor
-    from ragwatch.ingest.result import DocResult, ProcessingResult
+    from ragwatch.processing.processor import DocumentProcessor
+    from ragwatch.processing.result import DocResult, ProcessingResult
     from ragwatch.kpi.metrics import RAGMetrics
     from ragwatch.record import Document, QueryRecord, Step
     from ragwatch.resilience.adaptive import AdaptiveLimit
@@ -74,8 +74,8 @@ _HOMES = {
     "ragwatch.errors": (
         "CircuitOpen", "ConfigError", "DeadlineExceeded", "LimitExceeded", "RagwatchError", "Rejected",
     ),
-    "ragwatch.ingest.processor": ("DocumentProcessor",),
-    "ragwatch.ingest.result": ("DocResult", "ProcessingResult"),
+    "ragwatch.processing.processor": ("DocumentProcessor",),
+    "ragwatch.processing.result": ("DocResult", "ProcessingResult"),
     "ragwatch.kpi.metrics": ("RAGMetrics",),
     "ragwatch.record": ("Document", "QueryRecord", "Step"),
     "ragwatch.resilience.adaptive": ("AdaptiveLimit",),

@@ -9,8 +9,8 @@ from time import time_ns
 from typing import Any
 
 from ragwatch.errors import RagwatchError
-from ragwatch.ingest.failure import Failure, failure_of, named_failure
-from ragwatch.ingest.work import Done, attempt, attempts
+from ragwatch.processing.failure import Failure, failure_of, named_failure
+from ragwatch.processing.work import Done, attempt, attempts
 
 
 class Futures:

@@ -14,15 +14,15 @@ from concurrent.futures import Executor
 from typing import Any, Literal
 
 from ragwatch.errors import ConfigError
-from ragwatch.ingest.dead_letter import write_letters
-from ragwatch.ingest.executors import Futures, Processes
-from ragwatch.ingest.item import Key
-from ragwatch.ingest.ledger import Ledger
-from ragwatch.ingest.result import DocResult, ProcessingResult
-from ragwatch.ingest.run import Run, Workers
-from ragwatch.ingest.tally import tally_of
-from ragwatch.ingest.telemetry import stepped
-from ragwatch.ingest.threads import Threads
+from ragwatch.processing.dead_letter import write_letters
+from ragwatch.processing.executors import Futures, Processes
+from ragwatch.processing.item import Key
+from ragwatch.processing.ledger import Ledger
+from ragwatch.processing.result import DocResult, ProcessingResult
+from ragwatch.processing.run import Run, Workers
+from ragwatch.processing.tally import tally_of
+from ragwatch.processing.telemetry import stepped
+from ragwatch.processing.threads import Threads
 from ragwatch.resilience.breaker import CircuitBreaker
 from ragwatch.resilience.retry_policy import RetryPolicy
 from ragwatch.resilience.retryable import transient

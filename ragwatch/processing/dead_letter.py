@@ -7,7 +7,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ragwatch.ingest.ledger import Ledger
+from ragwatch.processing.ledger import Ledger
 
 BATCH = 500
 

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragwatch import CircuitBreaker, CircuitOpen, ConfigError, DocumentProcessor, RetryPolicy
-from ragwatch.ingest.ledger import LedgerInUse
-from ragwatch.ingest.threads import TooManyHang
+from ragwatch.processing.ledger import LedgerInUse
+from ragwatch.processing.threads import TooManyHang
 from tests.support.wait import wait_until
 
 NOW = RetryPolicy("ingest-tests", max_retries=2, base_delay=0.0)

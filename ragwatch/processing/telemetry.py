@@ -10,9 +10,9 @@ from typing import Any
 from opentelemetry.context import get_current
 
 from ragwatch import semconv
-from ragwatch.ingest.failure import RemoteError
-from ragwatch.ingest.item import Item
-from ragwatch.ingest.work import Done
+from ragwatch.processing.failure import RemoteError
+from ragwatch.processing.item import Item
+from ragwatch.processing.work import Done
 from ragwatch.sdk.api import ingest
 from ragwatch.sdk.guard import fault
 from ragwatch.sdk.runtime import Active

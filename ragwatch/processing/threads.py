@@ -12,8 +12,8 @@ from time import monotonic, time_ns
 from typing import Any
 
 from ragwatch.errors import RagwatchError
-from ragwatch.ingest.failure import failure_of, named_failure
-from ragwatch.ingest.work import Done, attempt
+from ragwatch.processing.failure import failure_of, named_failure
+from ragwatch.processing.work import Done, attempt
 
 
 class TooManyHang(RagwatchError):

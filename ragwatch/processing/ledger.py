@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ragwatch.errors import RagwatchError
-from ragwatch.ingest.item import Item
+from ragwatch.processing.item import Item
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS document (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ragwatch import DocumentProcessor, RetryPolicy
-from tests.ingest.parsers import parse
+from tests.processing.parsers import parse
 
 
 def test_a_parser_that_hangs_or_dies_is_ended_and_only_it(tmp_path: Path) -> None:

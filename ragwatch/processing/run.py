@@ -12,18 +12,18 @@ from itertools import count, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ragwatch.error_class import error_class
-from ragwatch.ingest.failure import Failure, RemoteError
-from ragwatch.ingest.item import Item, identify
-from ragwatch.ingest.ledger import Ledger, Row, Settled
-from ragwatch.ingest.result import DocResult, Outcome
-from ragwatch.ingest.tally import IngestTally
-from ragwatch.ingest.telemetry import record_step
-from ragwatch.ingest.threads import Threads
-from ragwatch.ingest.work import Done
+from ragwatch.processing.failure import Failure, RemoteError
+from ragwatch.processing.item import Item, identify
+from ragwatch.processing.ledger import Ledger, Row, Settled
+from ragwatch.processing.result import DocResult, Outcome
+from ragwatch.processing.tally import IngestTally
+from ragwatch.processing.telemetry import record_step
+from ragwatch.processing.threads import Threads
+from ragwatch.processing.work import Done
 from ragwatch.resilience.retry_tally import tally_of
 
 if TYPE_CHECKING:
-    from ragwatch.ingest.processor import DocumentProcessor
+    from ragwatch.processing.processor import DocumentProcessor
 
 BREAKER_OPEN = "Circuit breaker open"
 MAX_WAITING = 10_000

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import time_ns
 from typing import Any, NamedTuple
 
-from ragwatch.ingest.failure import Failure, failure_of
+from ragwatch.processing.failure import Failure, failure_of
 
 
 class Done(NamedTuple):
