@@ -18,9 +18,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from ragwatch.errors import CircuitOpen, ConfigError, DeadlineExceeded, LimitExceeded, RagwatchError, Rejected
+    from ragwatch.kpi.metrics import RAGMetrics
     from ragwatch.processing.processor import DocumentProcessor
     from ragwatch.processing.result import DocResult, ProcessingResult
-    from ragwatch.kpi.metrics import RAGMetrics
     from ragwatch.record import Document, QueryRecord, Step
     from ragwatch.resilience.adaptive import AdaptiveLimit
     from ragwatch.resilience.breaker import CircuitBreaker

@@ -9,7 +9,7 @@ from time import time_ns
 from typing import Any
 
 from ragwatch.errors import RagwatchError
-from ragwatch.processing.failure import Failure, failure_of, named_failure
+from ragwatch.processing.failure import Failure, failure_of, hang, named_failure
 from ragwatch.processing.work import Done, attempt, attempts
 
 
@@ -104,8 +104,7 @@ class Processes:
         try:
             self._done.put(future.result())
         except TimeoutError:
-            message = f"no end after {self._timeout:g} s; its process was ended"
-            self._done.put(Done(token, named_failure("TimeoutError", message, transient=True), None, now, now))
+            self._done.put(Done(token, hang(self._timeout or 0.0, "its process was ended"), None, now, now))
         except BaseException as error:  # noqa: BLE001  (ProcessExpired, or a document that cannot be pickled)
             failure = failure_of(error)
             if type(error).__name__ == "ProcessExpired":

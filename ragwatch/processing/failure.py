@@ -57,7 +57,16 @@ def failure_of(error: BaseException) -> Failure:
     )
 
 
+HANG = hashlib.blake2b(b"hang", digest_size=8).hexdigest()
+"""The fingerprint of a document that was given up because it took too long."""
+
+
+def hang(timeout_s: float, what: str) -> Failure:
+    """The failure of a call that did not end within its time; ``what`` became of its thread or process."""
+    return Failure("TimeoutError", f"no end after {timeout_s:g} s; {what}", HANG, transient=True)
+
+
 def named_failure(error_type: str, message: str, *, transient: bool) -> Failure:
-    """A failure that no exception told of: a time-out, a worker that died."""
+    """A failure that no exception told of: a worker that died."""
     fingerprint = hashlib.blake2b(error_type.encode(), digest_size=8).hexdigest()
     return Failure(error_type, message, fingerprint, transient)

@@ -12,7 +12,7 @@ from itertools import count, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ragwatch.error_class import error_class
-from ragwatch.processing.failure import Failure, RemoteError
+from ragwatch.processing.failure import HANG, Failure, RemoteError
 from ragwatch.processing.item import Item, identify
 from ragwatch.processing.ledger import Ledger, Row, Settled
 from ragwatch.processing.result import DocResult, Outcome
@@ -283,8 +283,11 @@ class Run:
         seconds = max(0, done.end_ns - done.start_ns) / 1e9
         breaker = self._owner.breaker
         if breaker is not None and ticket is not None:
-            took = (ticket[0], breaker.clock() - seconds)  # the wait in a queue is not the dependency's time
-            breaker.record(took, None if failure is None else done.error or RemoteError(failure))
+            if failure is not None and failure.fingerprint == work.fingerprint == HANG:
+                breaker.release(ticket)  # it hung before: that is the document; a resumed run meets all such in a row
+            else:
+                took = (ticket[0], breaker.clock() - seconds)  # the wait in a queue is not the dependency's time
+                breaker.record(took, None if failure is None else done.error or RemoteError(failure))
         if failure is None:
             self._settle(work, "ok", value=done.value, seconds=seconds)
         elif failure.rejected:

@@ -12,7 +12,7 @@ from time import monotonic, time_ns
 from typing import Any
 
 from ragwatch.errors import RagwatchError
-from ragwatch.processing.failure import failure_of, named_failure
+from ragwatch.processing.failure import failure_of, hang
 from ragwatch.processing.work import Done, attempt
 
 
@@ -123,10 +123,11 @@ class Threads:
 
         start_ns = time_ns()
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout) as limit:
                 value = await self._function(document)
         except Exception as error:  # noqa: BLE001  (a document's failure is a value here)
-            return Done(token, failure_of(error), None, start_ns, time_ns(), error)
+            failure = hang(self._timeout or 0.0, "it was cancelled") if limit.expired() else failure_of(error)
+            return Done(token, failure, None, start_ns, time_ns(), error)
         return Done(token, None, value if self._keep_value else None, start_ns, time_ns())
 
     def _give_up_on_the_late(self) -> None:
@@ -141,8 +142,7 @@ class Threads:
             self._slots.remove(slot)
             self.hanging += 1
             took_ns = int((now - slot.started) * 1e9)
-            message = f"no end after {self._timeout:g} s; its thread hangs"
-            failure = named_failure("TimeoutError", message, transient=True)
+            failure = hang(self._timeout or 0.0, "its thread hangs")
             self._ready.append(Done(token, failure, None, time_ns() - took_ns, time_ns()))
             if self.hanging > self._max_hanging:
                 raise TooManyHang(

@@ -225,6 +225,25 @@ def test_a_call_that_hangs_is_given_up_and_its_slot_is_replaced() -> None:
     assert "hangs" in result.error_details["hang-1"]
 
 
+def test_documents_known_to_hang_do_not_open_the_breaker_of_a_resumed_run(tmp_path: Path) -> None:
+    release = threading.Event()
+
+    def parse(document: str) -> None:
+        if document.startswith("hang"):
+            release.wait(60)
+
+    hanging = [f"hang-{number}" for number in range(8)]
+    settings: dict[str, Any] = {"ledger": tmp_path / "l.db", "workers": 2, "timeout": 0.05, "retry": None}
+    for name in hanging:  # each in a run of its own: eight in a row would be a dependency that is down
+        DocumentProcessor(parse, **settings).process([name])
+    processor = DocumentProcessor(parse, breaker_wait=30, **settings)
+    result = processor.process([*hanging, *(f"good-{number}" for number in range(20))])
+    release.set()
+    assert (result.success_count, sorted(result.failed_documents)) == (20, hanging)
+    assert processor.breaker is not None
+    assert processor.breaker.state == "closed"
+
+
 def test_too_many_that_hang_end_the_run_with_a_clear_error() -> None:
     release = threading.Event()
     processor = DocumentProcessor(lambda _d: release.wait(60), workers=2, timeout=0.05, max_hanging=3, retry=None)
