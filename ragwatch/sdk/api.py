@@ -14,6 +14,7 @@ from opentelemetry.context import Context, attach, detach, get_current
 
 from ragwatch import semconv
 from ragwatch.sdk.calls import wrap
+from ragwatch.sdk.content import hashed
 from ragwatch.sdk.guard import fault
 from ragwatch.sdk.runtime import Active
 from ragwatch.sdk.step import NULL_STEP
@@ -32,28 +33,36 @@ _OPTIONS = {
 
 
 class Use:
-    """One use of a step: a context manager, sync or async, or a decorator."""
+    """One use of a step: a context manager, sync or async, or a decorator.
 
-    __slots__ = ("_before", "_step", "_token", "_within", "attributes", "kind", "name", "question")
+    It may be kept and entered over and over, within itself and by several threads or tasks at once.
+    """
+
+    __slots__ = ("_before", "_more", "_open", "_step", "_token", "attributes", "kind", "name", "question", "within")
 
     def __init__(self, kind: str, name: str, attributes: dict[str, Any], question: str | None = None) -> None:
         self.kind = kind
         self.name = name
         self.attributes = attributes
         self.question = question
+        self._open = False
+        self._more: list[Use] | None = None
         self._step: Any = None
         self._before: Context | None = None
-        self._within: Context | None = None
+        self.within: Context | None = None
         self._token: Any = None
 
     def __enter__(self) -> Any:
         runtime = Active.runtime
         if runtime is None:
             return NULL_STEP
+        if self._open:
+            return self._enter_again()
+        self._open = True
         try:
             self._before = before = get_current()
-            self._step, within = runtime.begin(self.kind, self.name, self.attributes, before)
-            self._within = within
+            self._step, within = runtime.begin(self.kind, self.name, dict(self.attributes), before)
+            self.within = within
             self._token = attach(within)
             if self.question is not None:
                 self._step.question(self.question)
@@ -63,17 +72,22 @@ class Use:
         return self._step
 
     def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
+        if self._more:
+            other = self._innermost(self._more)
+            if other is not None:
+                other.__exit__(exc_type, exc, traceback)
+                return
         step = self._step
-        if step is None:
-            return
-        self._step = None
-        try:
-            if exc is not None:
-                step.fail(exc)
-            self.leave()
-            step.end()
-        except Exception as error:  # noqa: BLE001
-            fault("end", error)
+        if step is not None:
+            self._step = None
+            try:
+                if exc is not None:
+                    step.fail(exc)
+                self.leave()
+                step.end()
+            except Exception as error:  # noqa: BLE001
+                fault("end", error)
+        self._open = False
 
     async def __aenter__(self) -> Any:
         return self.__enter__()
@@ -88,16 +102,35 @@ class Use:
 
     def again(self) -> Use:
         """A fresh use with the same options: a decorated function makes one for each call."""
-        return Use(self.kind, self.name, dict(self.attributes), self.question)
+        return Use(self.kind, self.name, self.attributes, self.question)
+
+    def _enter_again(self) -> Any:
+        """Enter while another entry is open: below it, or on another thread or task."""
+        other = self.again()
+        step = other.__enter__()
+        if self._more is None:
+            self._more = []
+        self._more.append(other)
+        return step
+
+    def _innermost(self, others: list[Use]) -> Use | None:
+        """Which of the further entries is left: the one that is current, else the last where the first has ended."""
+        current = get_current()
+        found = next((other for other in others if other.within is current), None)
+        if found is None and self._step is None:
+            found = others[-1]
+        if found is not None:
+            others.remove(found)
+        return found
 
     def leave(self) -> None:
         """Make the context of before current again, also where this runs in another task than the beginning did.
 
         The token is the last resort: it fails, with a log line of OpenTelemetry's, in another task.
         """
-        if self._within is None:
+        if self.within is None:
             return
-        if get_current() is self._within:
+        if get_current() is self.within:
             attach(self._before or Context())
         elif self._token is not None:
             detach(self._token)
@@ -105,7 +138,7 @@ class Use:
     def resume(self) -> Context:
         """Make the step current while its stream runs; what was current is returned."""
         before = get_current()
-        attach(before if self._within is None else self._within)
+        attach(before if self.within is None else self.within)
         return before
 
 
@@ -165,9 +198,10 @@ class StepKind:
                 if value is not None:
                     found[_OPTIONS[option]] = value
         if user is not None:
-            from ragwatch.sdk.content import hashed
-
-            found[semconv.USER_HASH] = hashed(str(user))
+            try:
+                found[semconv.USER_HASH] = hashed(str(user))
+            except Exception as error:  # noqa: BLE001  (the app's own method)
+                fault("user", error)
         if self.kind == "query":
             return Use("query", name or "query", found, text)
         label = name or text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -25,26 +25,30 @@ MAX_ID_LENGTH = 256
 def to_documents(hits: Iterable[Any], *, keep_text: KeepText) -> tuple[Document, ...]:
     """The documents of a retrieval, ranked from 1 in the order given.
 
-    An item is a string (its id), a mapping, a ``(document, score)`` pair, an ``(id, score)`` pair, or an object with
-    the usual fields of LangChain (``page_content``, ``metadata``, ``id``), of LlamaIndex (``node``, ``score``,
-    ``node_id``) or of Haystack (``id``, ``content``, ``score``, ``meta``). ``{"documents": […]}`` and Chroma's lists
-    (``{"ids": [[…]], "distances": [[…]]}``) are opened. ``keep_text`` decides what text may stay.
+    An item is a string (its id; its text where it is too long for an id or has several lines), a mapping, a
+    ``(document, score)`` pair, an ``(id, score)`` pair, or an object with the usual fields of LangChain
+    (``page_content``, ``metadata``, ``id``), of LlamaIndex (``node``, ``score``, ``node_id``) or of Haystack (``id``,
+    ``content``, ``score``, ``meta``). ``{"documents": […]}`` and Chroma's lists (``{"ids": [[…]], "distances":
+    [[…]]}``) are opened. ``keep_text`` decides what text may stay.
 
     >>> [d.id for d in to_documents(["a", {"id": 7, "score": 0.5}, ("c", 0.25)], keep_text=lambda text: None)]
     ['a', '7', 'c']
     >>> to_documents({"ids": [["x"]], "distances": [[0.1]]}, keep_text=lambda text: None)[0].distance
     0.1
     """
+    return tuple(_document(item, rank, keep_text) for rank, item in enumerate(items_of(hits)[:MAX_DOCUMENTS], 1))
+
+
+def items_of(hits: Iterable[Any]) -> Sequence[Any]:
+    """The hits one by one, out of whatever holds them."""
     if isinstance(hits, Mapping):
-        hits = _opened(hits)
-    elif isinstance(hits, str):
-        hits = (hits,)
-    elif not isinstance(hits, list | tuple):
-        hits = _nodes(hits)
-    return tuple(_document(item, rank, keep_text) for rank, item in enumerate(hits, 1) if rank <= MAX_DOCUMENTS)
+        return _opened(hits)
+    if isinstance(hits, str):
+        return (hits,)
+    return hits if isinstance(hits, list | tuple) else _nodes(hits)
 
 
-def _opened(result: Mapping[str, Any]) -> Iterable[Any]:
+def _opened(result: Mapping[str, Any]) -> Sequence[Any]:
     for key in ("documents", "source_documents", "context", "nodes", "hits", "matches", "points", "results"):
         inner = result.get(key)
         if isinstance(inner, list | tuple) and not isinstance(result.get("ids"), list | tuple):
@@ -65,7 +69,7 @@ def _at(lists: Any, index: int) -> Any:
     return inner[index] if isinstance(inner, list | tuple) and index < len(inner) else None
 
 
-def _nodes(hits: Any) -> Iterable[Any]:
+def _nodes(hits: Any) -> Sequence[Any]:
     for name in ("source_nodes", "nodes", "documents", "points", "matches", "hits"):
         inner = getattr(hits, name, None)
         if isinstance(inner, list | tuple):
@@ -77,6 +81,8 @@ def _document(item: Any, rank: int, keep_text: KeepText) -> Document:
     score: float | None = None
     if isinstance(item, tuple | list) and len(item) == 2 and _number(item[1]) is not None:
         item, score = item[0], _number(item[1])
+    if isinstance(item, str) and (len(item) > MAX_ID_LENGTH or "\n" in item):
+        item = {"text": item}
     if isinstance(item, str | int):
         return Document(str(item)[:MAX_ID_LENGTH], rank, score, id_from="id")
     if isinstance(item, Mapping):

@@ -100,7 +100,7 @@ class HttpTransport:
             problem = f"{type(error).__name__} at {self._endpoint.url}"
             return Answer(False, again=True, problem=problem, reached=False)
         if response.status < 300:
-            return Answer(True, rejected=rejected_items(self._signal, response.data, self._json))
+            return Answer(True, **partial_success(self._signal, response.data, self._json))
         problem = f"HTTP {response.status} from {self._endpoint.url}"
         again = response.status in _RETRYABLE_HTTP
         return Answer(False, again, _seconds(response.headers.get("Retry-After")), problem=problem)
@@ -119,9 +119,7 @@ class GrpcTransport:
         self._signal = signal
         self._endpoint = endpoint
         self._grpc = grpc
-        split = urlsplit(endpoint.url if "://" in endpoint.url else f"//{endpoint.url}")
-        target = split.netloc or split.path
-        secure = split.scheme == "https" or (split.scheme not in {"http", "grpc"} and not endpoint.insecure)
+        target, secure = _grpc_target(endpoint)
         compression = grpc.Compression.Gzip if endpoint.gzip else grpc.Compression.NoCompression
         options = [("grpc.primary_user_agent", USER_AGENT)]
         if secure:
@@ -141,30 +139,45 @@ class GrpcTransport:
             code = error.code().name
             after = _retry_info(error)
             again = code in _RETRYABLE_GRPC or (code == "RESOURCE_EXHAUSTED" and after is not None)
-            reached = code != "UNAVAILABLE" or "connect" not in (error.details() or "")
+            details = (error.details() or "").lower()
+            reached = code != "UNAVAILABLE" or not ("connect" in details or "dns" in details)
             problem = f"gRPC {code} from {self._endpoint.url}"
             return Answer(False, again, after, problem=problem, reached=reached)
-        return Answer(True, rejected=rejected_items(self._signal, reply, False))
+        return Answer(True, **partial_success(self._signal, reply, False))
 
     def close(self) -> None:
         """Close the channel."""
         self._channel.close()
 
 
-def rejected_items(signal: Signal, reply: bytes, is_json: bool) -> int:
-    """How many items a partial success refused; they are not to be sent again."""
+def _grpc_target(endpoint: Endpoint) -> tuple[str, bool]:
+    """Where to connect, and whether by TLS: the scheme says, else ``insecure`` does."""
+    if endpoint.url.startswith("unix:"):
+        return endpoint.url, False
+    if "://" not in endpoint.url:
+        return endpoint.url, not endpoint.insecure
+    split = urlsplit(endpoint.url)
+    return split.netloc, split.scheme == "https"
+
+
+def partial_success(signal: Signal, reply: bytes, is_json: bool) -> dict[str, Any]:
+    """How many items a receiver rejected, and what it says; they are not to be sent again. Empty: full success."""
     if not reply or reply == b"{}":
-        return 0
+        return {}
     try:
         if is_json:
-            partial = json.loads(reply).get("partialSuccess") or {}
-            return sum(int(value) for key, value in partial.items() if key.startswith("rejected"))
-        message = _messages(signal)[1].FromString(reply).partial_success
-        return int(next((value for field, value in message.ListFields() if field.name.startswith("rejected")), 0))
-    except (ValueError, AttributeError):
-        return 0
-    except Exception as error:  # noqa: BLE001  (protobuf's DecodeError has no common public base)
-        return 0 if type(error).__name__ == "DecodeError" else _raise(error)
+            held = json.loads(reply).get("partialSuccess") or {}
+        else:
+            message = _messages(signal)[1].FromString(reply).partial_success
+            held = {field.name: value for field, value in message.ListFields()}
+        rejected = sum(max(0, int(value)) for key, value in held.items() if key.startswith("rejected"))
+        return {"rejected": rejected, "problem": str(held.get("errorMessage", held.get("error_message", "")))[:200]}
+    except (ValueError, AttributeError, TypeError):
+        return {}
+    except Exception as error:  # (protobuf's DecodeError has no common public base)
+        if type(error).__name__ != "DecodeError":
+            raise
+        return {}
 
 
 def to_json(signal: Signal, body: bytes) -> bytes:
@@ -240,7 +253,3 @@ def _read(path: str | None) -> bytes | None:
 
 def _same(data: bytes) -> bytes:
     return data
-
-
-def _raise(error: Exception) -> int:
-    raise error

@@ -27,7 +27,7 @@ def outcome_of(exception: BaseException) -> str:
     if said in semconv.OUTCOMES:
         return str(said)
     if isinstance(exception, SystemExit):
-        return "ok" if exception.code in {None, 0} else "error"
+        return "ok" if exception.code in (None, 0) else "error"
     if not isinstance(exception, Exception):
         return "cancelled"
     if any(base.__name__ in {"CancelledError", "Cancelled"} for base in type(exception).__mro__):

@@ -20,5 +20,5 @@ class OwnRuntime:
         """Start a step; the step, and the context in which it is current."""
         span = self.start_step(step, name, attributes, context)
         if self.processors.any and span.flags & 1:
-            self.processors.on_start(span, context)  # type: ignore[arg-type]
+            self.processors.on_start(span, context)
         return span, Context({**context, SPAN_KEY: span})

@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags, TraceState
 
+from ragwatch.sdk.guard import fault
 from ragwatch.sdk.recorder import Recorder
 from ragwatch.sdk.span import Span
 
@@ -42,9 +43,19 @@ class Processors(SynchronousMultiSpanProcessor):
         self.any = True
         self.recorder.on_ended = self.ended
 
+    def on_start(self, span: Any, parent_context: Context | None = None) -> None:
+        """Hand a span that starts to the processors; what they raise costs neither the span nor the step."""
+        try:
+            super().on_start(span, parent_context)
+        except Exception as error:  # noqa: BLE001
+            fault("span_processor", error)
+
     def ended(self, span: Span) -> None:
         """Hand an ended span to the processors."""
-        self.on_end(self.recorder.readable(span))
+        try:
+            self.on_end(self.recorder.readable(span))
+        except Exception as error:  # noqa: BLE001
+            fault("span_processor", error)
 
 
 class Provider(TracerProvider):
@@ -124,7 +135,7 @@ class Tracer(trace.Tracer):
                 self.recorder,
                 name,
                 (parent.trace_id, self.new_span_id(), parent.span_id),
-                parent.flags,
+                parent.flags & 0xFF,
                 attributes,
                 time_ns(),
             )
@@ -168,7 +179,7 @@ class Tracer(trace.Tracer):
         for link in links or ():
             span.add_link(link.context, link.attributes)
         if self.provider.processors.any:
-            self.provider.processors.on_start(span, within)  # type: ignore[arg-type]
+            self.provider.processors.on_start(span, within)
         return span
 
     def start_as_current_span(  # type: ignore[override]

@@ -39,6 +39,7 @@ class Recorder:
         """Whether this process sends its own KPIs: its spans are then marked, and the agent does not count them."""
         self.max_queue = settings.max_queue_size
         self.batch = settings.max_export_batch_size
+        self.wake_at = min(self.batch, self.max_queue // 2)
         self.exports_spans = settings.endpoints.get("traces") is not None
         self.on_ended: Callable[[Span], None] | None = None
         """Set where other span processors want the spans too."""
@@ -95,8 +96,8 @@ class Recorder:
             self.lose("traces", "queue_full")
             return
         spans.append(span)
-        if (not size or size >= self.batch) and not self.awake:
-            self.awake = size >= self.batch
+        if (not size or size >= self.wake_at) and not self.awake:
+            self.awake = size >= self.wake_at
             self.wake()
 
     def finished(self, root: Any) -> None:
@@ -107,8 +108,8 @@ class Recorder:
             self.fold(root)
             return
         records.append(root)
-        if (not size or size >= self.batch) and not self.awake:
-            self.awake = size >= self.batch
+        if (not size or size >= self.wake_at) and not self.awake:
+            self.awake = size >= self.wake_at
             self.wake()
 
     def notice(self, notice: Any) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 from ragwatch import semconv
-from ragwatch.sdk.guard import fault
+from ragwatch.sdk.guard import fault, say_once
 
 MAX_ANSWER = 1 << 20
 _INPUT = ("input_tokens", "prompt_tokens", "prompt_token_count")
@@ -37,7 +38,7 @@ def returned(kind: str, step: Any, result: Any) -> None:
     try:
         if kind in {"retrieve", "rerank"}:
             if step.document_list is None and _is_documents(result):
-                step.documents(result)
+                step.documents([_guessed(item) for item in result] if isinstance(result, list | tuple) else result)
         elif kind == "cache":
             if semconv.CACHE_HIT not in step.attribute_map and semconv.CACHE_RESULT not in step.attribute_map:
                 step.hit(result is not None and result is not False)
@@ -57,6 +58,20 @@ def _is_documents(result: Any) -> bool:
     return any(
         isinstance(_get(result, name), list | tuple) for name in ("documents", "source_nodes", "nodes", "points")
     )
+
+
+def _guessed(item: Any) -> Any:
+    """A returned string of several words is a text, not an id: nobody said that it may leave the process."""
+    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
+        return (_guessed(item[0]), item[1])
+    if not isinstance(item, str) or len(item.split(None, 1)) < 2:
+        return item
+    say_once(
+        "texts",
+        "ragwatch: a retrieval returned strings of several words; they are taken for texts and told apart by hash. "
+        "Where they are ids, say so with step.documents(ids)",
+    )
+    return {"text": item}
 
 
 def _get(value: Any, name: str) -> Any:
@@ -82,11 +97,15 @@ def _model_call(step: Any, result: Any) -> None:
             step.set_attribute(key, value)
 
 
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
 def _whole(usage: Any, names: tuple[str, ...]) -> int | None:
     for name in names:
         value = _get(usage, name)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
+        if isinstance(value, Integral) and not _is_flag(value):
+            return int(value)
     return None
 
 

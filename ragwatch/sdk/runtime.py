@@ -14,6 +14,7 @@ from ragwatch import semconv
 from ragwatch.conventions.own import pack_documents
 from ragwatch.sdk.failure import class_of, exception_attributes, message_of, outcome_of, type_name
 from ragwatch.sdk.guard import fault
+from ragwatch.sdk.span import owned
 from ragwatch.sdk.step import StepApi
 
 if TYPE_CHECKING:
@@ -91,11 +92,16 @@ class ForeignStep(StepApi):
         self.trace_id, self.span_id = context.trace_id, context.span_id
         self.content = recorder.content
 
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else OpenTelemetry's spans can do, the app's own does."""
+        return getattr(self.span, name)
+
     def set_attribute(self, key: str, value: Any) -> None:
         """Set one attribute, on the step and on its span."""
         if self.end_ns:
             return
         try:
+            value = owned(value)
             kept = self.content.attribute(key, value)
             if len(self.attribute_map) < self.recorder.attribute_limit or key in self.attribute_map:
                 self.attribute_map[key] = value
@@ -130,7 +136,9 @@ class ForeignStep(StepApi):
         documents = self.document_list
         if documents is not None:
             self.span.set_attribute(semconv.DOCUMENTS, pack_documents(documents))
-            self.span.set_attribute(semconv.DOCUMENT_COUNT, len(documents))
+            self.span.set_attribute(
+                semconv.DOCUMENT_COUNT, self.attribute_map.get(semconv.DOCUMENT_COUNT, len(documents))
+            )
         self.end_ns = time_ns()
         self.span.end(self.end_ns)
         query = self.query

@@ -1,7 +1,8 @@
 """The sending half of the worker: a bounded queue of encoded requests, retried until delivered.
 
 It has a thread of its own because a slow receiver may hold a request for its whole time-out, and KPIs and log lines
-must not wait for that. What does not fit is counted as lost with a reason; that delivery fails is said once.
+must not wait for that; one for each receiver, so that one that is down does not hold up the others' signals. What does
+not fit or is refused is counted as lost with a reason; that delivery fails is said once.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic, thread_time
 from typing import Any
+from urllib.parse import urlsplit
 
 from ragwatch.config.otel_env import Endpoint, Signal
 from ragwatch.sdk.export import Answer, Transport, transport
-from ragwatch.sdk.guard import fault, logger
+from ragwatch.sdk.guard import fault, logger, say_once
 from ragwatch.sdk.otel_private import without_instrumentation
 
 MAX_BYTES = 16 << 20
@@ -34,8 +36,60 @@ class Batch:
         self.items = items
 
 
+class Senders:
+    """One sender for each receiver that the signals go to."""
+
+    def __init__(self, endpoints: dict[Signal, Endpoint], lose: Callable[[str, str, int], None]) -> None:
+        receivers: dict[str, dict[Signal, Endpoint]] = {}
+        for signal, endpoint in endpoints.items():
+            receivers.setdefault(_receiver(endpoint.url), {})[signal] = endpoint
+        self._senders = [Sender(group, lose) for group in receivers.values()]
+        self._of = {
+            signal: sender for sender, group in zip(self._senders, receivers.values(), strict=True) for signal in group
+        }
+
+    @property
+    def sent(self) -> dict[str, int]:
+        """Items that were delivered, by signal."""
+        return {signal: amount for sender in self._senders for signal, amount in sender.sent.items()}
+
+    def take_cpu_s(self) -> float:
+        """The CPU time that sending has cost since this was last asked."""
+        spent = 0.0
+        for sender in self._senders:
+            spent, sender.cpu_s = spent + sender.cpu_s, 0.0
+        return spent
+
+    def put(self, batch: Batch) -> None:
+        """Queue a request for its receiver."""
+        self._of[batch.signal].put(batch)
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything is delivered; False when something was not."""
+        until = monotonic() + timeout_s
+        for sender in self._senders:
+            sender.hurry()
+        delivered = [sender.flush(max(0.0, until - monotonic())) for sender in self._senders]
+        return all(delivered)
+
+    def stop(self, timeout_s: float) -> None:
+        """Deliver what can be delivered in that time; count the rest as lost."""
+        until = monotonic() + timeout_s
+        for sender in self._senders:
+            sender.hurry()
+        for sender in self._senders:
+            sender.stop(max(0.0, until - monotonic()))
+
+
+def _receiver(url: str) -> str:
+    try:
+        return urlsplit(url).netloc or url
+    except ValueError:
+        return url
+
+
 class Sender:
-    """Delivers batches in order on a thread of its own."""
+    """Delivers batches to one receiver in order on a thread of its own."""
 
     def __init__(self, endpoints: dict[Signal, Endpoint], lose: Callable[[str, str, int], None]) -> None:
         self._endpoints = endpoints
@@ -48,6 +102,7 @@ class Sender:
         self._stopping = False
         self._hurry = False
         self._failures = 0
+        self._refused = 0
         self._reached = True
         self._thread: threading.Thread | None = None
         self.cpu_s = 0.0
@@ -63,7 +118,7 @@ class Sender:
                     self._queue.remove(held)
                     self._bytes -= len(held.body)
             if self._stopping or self._bytes + len(batch.body) > MAX_BYTES:
-                self._lose(batch.signal, "send_queue_full", batch.items)
+                self._lose(batch.signal, "shutdown" if self._stopping else "send_queue_full", batch.items)
                 return
             self._queue.append(batch)
             self._bytes += len(batch.body)
@@ -72,21 +127,28 @@ class Sender:
                 self._thread.start()
             self._ready.notify_all()
 
+    def hurry(self) -> None:
+        """Try at once what waits for another try."""
+        with self._ready:
+            if self._queue:
+                self._hurry = True
+                self._ready.notify_all()
+
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything is delivered; what waits for another try is tried at once.
 
-        False when time ran out, or at once where no receiver can be reached.
+        False when time ran out, when something was refused for good, or at once where no receiver can be reached.
         """
         until = monotonic() + timeout_s
+        refused = self._refused
+        self.hurry()
         with self._ready:
-            self._hurry = True
-            self._ready.notify_all()
             while (self._queue or self._sending) and self._thread is not None:
                 left = until - monotonic()
                 if left <= 0 or (not self._reached and not self._hurry):
                     return not self._queue and not self._sending
                 self._ready.wait(min(left, 0.1))
-            return not self._queue
+            return not self._queue and self._refused == refused
 
     def stop(self, timeout_s: float) -> None:
         """Deliver what can be delivered in that time; count the rest as lost."""
@@ -95,6 +157,9 @@ class Sender:
             self._stopping = True
             for batch in self._queue:
                 self._lose(batch.signal, "shutdown", batch.items)
+            if self._queue:
+                items = {signal: sum(b.items for b in self._queue if b.signal == signal) for signal in self._endpoints}
+                logger.warning("ragwatch: shut down before these were delivered, they are lost: %s", items)
             self._queue.clear()
             self._bytes = 0
             self._ready.notify_all()
@@ -113,6 +178,8 @@ class Sender:
                 started = thread_time()
                 try:
                     answer = self._transport(batch.signal).send(batch.body)
+                except OSError as error:  # a certificate that cannot be read; it may be there later
+                    answer = Answer(False, again=True, problem=str(error), reached=False)
                 except Exception as error:  # noqa: BLE001
                     fault("send", error)
                     answer = Answer(False, problem=repr(error))
@@ -136,7 +203,8 @@ class Sender:
                 if self._queue and self._queue[0] is batch:
                     self._queue.popleft()
                     self._bytes -= len(batch.body)
-                self._account(batch, answer)
+                if not self._stopping:  # else it has been counted as lost
+                    self._account(batch, answer)
                 self._ready.notify_all()
                 return
             self._failures += 1
@@ -154,12 +222,28 @@ class Sender:
 
     def _account(self, batch: Batch, answer: Answer) -> None:
         if not answer.delivered:
+            self._refused += 1
             self._lose(batch.signal, "refused", batch.items)
-            self._say_down(answer.problem)
+            say_once(
+                f"refused:{batch.signal}:{answer.problem}",
+                "ragwatch: %s are refused for good (%s); they are lost, and counted in ragwatch.telemetry()",
+                batch.signal,
+                answer.problem,
+            )
             return
-        if answer.rejected:
-            self._lose(batch.signal, "rejected", min(answer.rejected, batch.items))
-        self.sent[batch.signal] = self.sent.get(batch.signal, 0) + batch.items - min(answer.rejected, batch.items)
+        rejected = min(answer.rejected, batch.items)
+        if rejected:
+            self._lose(batch.signal, "rejected", rejected)
+        if rejected or answer.problem:
+            say_once(
+                f"rejected:{batch.signal}",
+                "ragwatch: the receiver of %s took all but %d of %d and says %r",
+                batch.signal,
+                rejected,
+                batch.items,
+                answer.problem,
+            )
+        self.sent[batch.signal] = self.sent.get(batch.signal, 0) + batch.items - rejected
         self._failures = 0
         if self.down_since is not None:
             logger.warning("ragwatch: telemetry is delivered again, after %.0f s", monotonic() - self.down_since)

@@ -129,7 +129,7 @@ def telemetry() -> dict[str, Any]:
     return {
         "ended": recorder.ended_spans,
         "queued": len(recorder.spans),
-        "sent": dict(process.worker.sender.sent),
+        "sent": process.worker.sender.sent,
         "lost": lost,
         "faults": dict(guard.faults),
     }

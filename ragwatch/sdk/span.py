@@ -15,6 +15,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from ragwatch import semconv
+from ragwatch.error_class import error_class
 from ragwatch.sdk.failure import class_of, exception_attributes, message_of, outcome_of, type_name
 from ragwatch.sdk.guard import fault, say_once
 from ragwatch.sdk.step import StepApi
@@ -75,7 +76,7 @@ class Span(StepApi, trace.Span):
         context = self._context
         if context is None:
             context = self._context = SpanContext(
-                self.trace_id, self.span_id, False, TraceFlags(self.flags), self.trace_state or TraceState()
+                self.trace_id, self.span_id, False, TraceFlags(self.flags & 0xFF), self.trace_state or TraceState()
             )
         return context
 
@@ -87,7 +88,7 @@ class Span(StepApi, trace.Span):
         """Set one attribute; after the end it is ignored, and said once."""
         try:
             if type(value) not in _SCALARS:
-                value = _owned(value)
+                value = owned(value)
             attributes = self.attribute_map
             if self.end_ns:
                 say_once("set-after-end", "ragwatch: an attribute was set on a span that had ended; it is ignored")
@@ -100,7 +101,12 @@ class Span(StepApi, trace.Span):
 
     def set(self, name: str, value: Any) -> Any:
         """Set any attribute by name; OpenTelemetry's GenAI names are read into the KPIs as well."""
-        if type(value) in _SCALARS and not self.end_ns and len(self.attribute_map) < self.recorder.attribute_limit:
+        if (
+            type(value) in _SCALARS
+            and type(name) is str
+            and not self.end_ns
+            and len(self.attribute_map) < self.recorder.attribute_limit
+        ):
             self.attribute_map[name] = value
         else:
             self.set_attribute(name, value)
@@ -108,8 +114,11 @@ class Span(StepApi, trace.Span):
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Set several attributes."""
-        for key, value in attributes.items():
-            self.set_attribute(key, value)
+        try:
+            for key, value in attributes.items():
+                self.set_attribute(key, value)
+        except Exception as error:  # noqa: BLE001
+            fault("set_attributes", error)
 
     def add_event(self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None) -> None:
         """Add an event."""
@@ -120,8 +129,11 @@ class Span(StepApi, trace.Span):
         if len(self.event_list) >= self.recorder.event_limit:
             self.dropped_events += 1
             return
-        kept = {key: _owned(value) for key, value in attributes.items()} if attributes else None
-        self.event_list.append((name, timestamp or time_ns(), kept, 0))
+        try:
+            kept = {key: owned(value) for key, value in attributes.items()} if attributes else None
+            self.event_list.append((name, timestamp or time_ns(), kept, 0))
+        except Exception as error:  # noqa: BLE001
+            fault("add_event", error)
 
     def add_link(self, context: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
         """Link another span."""
@@ -130,25 +142,39 @@ class Span(StepApi, trace.Span):
         if len(self.link_list) >= self.recorder.link_limit:
             self.dropped_links += 1
             return
-        state = context.trace_state.to_header() if context.trace_state else ""
-        kept = {key: _owned(value) for key, value in attributes.items()} if attributes else None
-        flags = int(context.trace_flags) | REMOTE_KNOWN | (REMOTE if context.is_remote else 0)
-        self.link_list.append((context.trace_id, context.span_id, state, kept, 0, flags))
+        try:
+            state = context.trace_state.to_header() if context.trace_state else ""
+            kept = {key: owned(value) for key, value in attributes.items()} if attributes else None
+            flags = int(context.trace_flags) | REMOTE_KNOWN | (REMOTE if context.is_remote else 0)
+            self.link_list.append((context.trace_id, context.span_id, state, kept, 0, flags))
+        except Exception as error:  # noqa: BLE001
+            fault("add_link", error)
 
     def update_name(self, name: str) -> None:
         """Change the name."""
-        if not self.end_ns:
+        if not self.end_ns and isinstance(name, str):
             self.name = name
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
-        """Set the status; OK is final, and UNSET never overrides (OpenTelemetry's rule)."""
-        code = status.status_code if isinstance(status, Status) else status
-        text = status.description if isinstance(status, Status) else description
-        number = _STATUS_NUMBERS[code]
-        if self.end_ns or self.status_number == OK or number == 0:
-            return
-        self.status_number = number
-        self.status_message = (text or "") if number == ERROR else ""
+        """Set the status; OK is final, and UNSET never overrides (OpenTelemetry's rule).
+
+        A description is often an exception's message, so it stays here unless content may leave; the error class that
+        it tells goes.
+        """
+        try:
+            code = status.status_code if isinstance(status, Status) else status
+            text = status.description if isinstance(status, Status) else description
+            number = _STATUS_NUMBERS[code]
+            if self.end_ns or self.status_number == OK or number == 0:
+                return
+            self.status_number = number
+            self.status_message = ""
+            if number == ERROR and text:
+                self.status_message = kept = self.content.status(text)
+                if kept != text and self.step is not None:
+                    self.attribute_map.setdefault(semconv.ERROR_CLASS, error_class(text.partition(":")[0], text))
+        except Exception as error:  # noqa: BLE001
+            fault("set_status", error)
 
     def record_exception(
         self,
@@ -215,7 +241,7 @@ class Span(StepApi, trace.Span):
         if not self.parent_span_id:
             return None
         return SpanContext(
-            self.trace_id, self.parent_span_id, self.parent_remote, TraceFlags(self.flags), self.trace_state
+            self.trace_id, self.parent_span_id, self.parent_remote, TraceFlags(self.flags & 0xFF), self.trace_state
         )
 
     @property
@@ -271,7 +297,7 @@ class Span(StepApi, trace.Span):
     epoch: Any = None
 
 
-def _owned(value: Any) -> Any:
+def owned(value: Any) -> Any:
     """A value that the app cannot change any more: sequences and mappings are copied."""
     if isinstance(value, str | int | float | bool | bytes) or value is None:
         return value
@@ -280,7 +306,7 @@ def _owned(value: Any) -> Any:
     if isinstance(value, Real):
         return float(value)
     if isinstance(value, Mapping):
-        return {str(key): _owned(inner) for key, inner in value.items()}
+        return {str(key): owned(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return tuple(_owned(inner) for inner in value)
+        return tuple(owned(inner) for inner in value)
     return str(value)

@@ -7,10 +7,12 @@ handed out while ragwatch is off. None of them raises; a fault of ours is counte
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, SupportsFloat
+
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
 
 from ragwatch import semconv
-from ragwatch.sdk.documents import to_documents
+from ragwatch.sdk.documents import MAX_DOCUMENTS, items_of, to_documents
 from ragwatch.sdk.guard import fault
 
 if TYPE_CHECKING:
@@ -43,14 +45,20 @@ class StepApi:
         """
         try:
             if hits is not None:
-                self.document_list = to_documents(hits, keep_text=self.content.text)
+                items = items_of(hits)
+                self.document_list = to_documents(items, keep_text=self.content.text)
+                if len(items) > MAX_DOCUMENTS:
+                    self.set_attribute(semconv.DOCUMENT_COUNT, len(items))
         except Exception as error:  # noqa: BLE001  (the app's own objects may raise from any attribute)
             fault("documents", error)
         return self
 
     def hit(self, is_hit: bool = True) -> Any:
         """Whether the cache had it."""
-        self.set_attribute(semconv.CACHE_HIT, bool(is_hit))
+        try:
+            self.set_attribute(semconv.CACHE_HIT, bool(is_hit))
+        except Exception as error:  # noqa: BLE001  (an array has no one truth)
+            fault("hit", error)
         return self
 
     def model(self, name: str, provider: str | None = None) -> Any:
@@ -78,9 +86,13 @@ class StepApi:
                 self.set_attribute(key, value)
         return self
 
-    def cost(self, usd: float) -> Any:
-        """What the call cost, in US dollars."""
-        self.set_attribute(semconv.COST_USD, usd)
+    def cost(self, usd: SupportsFloat | None) -> Any:
+        """What the call cost, in US dollars (a float, a Decimal); unknown is None, not 0."""
+        try:
+            if usd is not None:
+                self.set_attribute(semconv.COST_USD, float(usd))
+        except Exception as error:  # noqa: BLE001
+            fault("cost", error)
         return self
 
     def degraded(self, reason: str) -> Any:
@@ -106,29 +118,41 @@ class StepApi:
 
     def session(self, session_id: str) -> Any:
         """The conversation that the query belongs to."""
-        self.set_attribute(semconv.SESSION_ID, str(session_id))
+        try:
+            self.set_attribute(semconv.SESSION_ID, str(session_id))
+        except Exception as error:  # noqa: BLE001
+            fault("session", error)
         return self
 
     def user(self, user_id: str) -> Any:
         """Who asks: kept as a hash only."""
         from ragwatch.sdk.content import hashed
 
-        self.set_attribute(semconv.USER_HASH, hashed(str(user_id)))
+        try:
+            self.set_attribute(semconv.USER_HASH, hashed(str(user_id)))
+        except Exception as error:  # noqa: BLE001
+            fault("user", error)
         return self
 
     def relevant(self, ids: Sequence[str], *, k: int = 5, source: str = "label") -> Any:
         """The ids of the documents that answer this query: recall and rank of what was retrieved become KPIs."""
-        wanted = frozenset(map(str, ids))
-        if wanted and self.query is not None:
-            self.query.labelled = (wanted, k, source)
+        try:
+            wanted = frozenset(map(str, ids))
+            if wanted and self.query is not None:
+                self.query.labelled = (wanted, k, source)
+        except Exception as error:  # noqa: BLE001
+            fault("relevant", error)
         return self
 
     def _text(self, key: str, length_key: str, text: str) -> Any:
-        if isinstance(text, str):
-            self.set_attribute(length_key, len(text))
-            kept = self.content.text(text)
-            if kept is not None:
-                self.set_attribute(key, kept)
+        try:
+            if isinstance(text, str):
+                self.set_attribute(length_key, len(text))
+                kept = self.content.text(text)
+                if kept is not None:
+                    self.set_attribute(key, kept)
+        except Exception as error:  # noqa: BLE001
+            fault("text", error)
         return self
 
 
@@ -142,11 +166,20 @@ class NullStep(StepApi):
 
     set = documents = hit = model = tokens = cost = degraded = source = _nothing
     question = answer = session = user = relevant = end = fail = _nothing
+    set_attributes = add_event = add_link = record_exception = set_status = update_name = _nothing
     start_ns = 0
     attribute_map: ClassVar[dict[str, Any]] = {}
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Nothing."""
+
+    def is_recording(self) -> bool:
+        """False: nothing is kept."""
+        return False
+
+    def get_span_context(self) -> SpanContext:
+        """No identity."""
+        return INVALID_SPAN_CONTEXT
 
 
 NULL_STEP = NullStep()

@@ -13,7 +13,7 @@ from ragwatch.record import QueryRecord
 from ragwatch.sdk.guard import fault
 from ragwatch.sdk.otel_private import without_instrumentation
 from ragwatch.sdk.recorder import Recorder
-from ragwatch.sdk.sender import Batch, Sender
+from ragwatch.sdk.sender import Batch, Senders
 from ragwatch.sdk.wire import REMOTE, REMOTE_KNOWN, ScopeKey, TraceEncoder
 
 
@@ -29,7 +29,7 @@ class Worker:
             if endpoint is not None
         }
         self._signals = frozenset(endpoints)
-        self.sender = Sender(endpoints, recorder.lose)
+        self.sender = Senders(endpoints, recorder.lose)
         self._encoder = TraceEncoder(recorder.resource.attributes, recorder.resource.schema_url)
         self._scopes: dict[Any, ScopeKey] = {}
         self._query_log: Any = None
@@ -89,8 +89,7 @@ class Worker:
 
         recorder = self.recorder
         self._metrics_due = monotonic() + self.settings.metrics_interval_s
-        self._overhead("send", self.sender.cpu_s)
-        self.sender.cpu_s = 0.0
+        self._overhead("send", self.sender.take_cpu_s())
         recorder.collect()
         with recorder.lock:
             if not recorder.engine.state.metrics:
