@@ -19,6 +19,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from ragwatch.errors import CircuitOpen, ConfigError, DeadlineExceeded, LimitExceeded, RagwatchError, Rejected
     from ragwatch.kpi.metrics import RAGMetrics
+    from ragwatch.patterns.documents import CircuitBreakerDocumentProcessor
+    from ragwatch.patterns.monitor import ProductionRAGMonitor
+    from ragwatch.patterns.retry import RetryableRAGProcessor
     from ragwatch.processing.processor import DocumentProcessor
     from ragwatch.processing.result import DocResult, ProcessingResult
     from ragwatch.record import Document, QueryRecord, Step
@@ -36,6 +39,7 @@ __all__ = [
     "AdaptiveLimit",
     "Bulkhead",
     "CircuitBreaker",
+    "CircuitBreakerDocumentProcessor",
     "CircuitOpen",
     "ConfigError",
     "DeadlineExceeded",
@@ -44,6 +48,7 @@ __all__ = [
     "DocumentProcessor",
     "LimitExceeded",
     "ProcessingResult",
+    "ProductionRAGMonitor",
     "QueryRecord",
     "RAGMetrics",
     "RagwatchError",
@@ -51,6 +56,7 @@ __all__ = [
     "Rejected",
     "RetryBudget",
     "RetryPolicy",
+    "RetryableRAGProcessor",
     "Step",
     "cache",
     "current_attempt",
@@ -74,6 +80,9 @@ _HOMES = {
     "ragwatch.errors": (
         "CircuitOpen", "ConfigError", "DeadlineExceeded", "LimitExceeded", "RagwatchError", "Rejected",
     ),
+    "ragwatch.patterns.documents": ("CircuitBreakerDocumentProcessor",),
+    "ragwatch.patterns.monitor": ("ProductionRAGMonitor",),
+    "ragwatch.patterns.retry": ("RetryableRAGProcessor",),
     "ragwatch.processing.processor": ("DocumentProcessor",),
     "ragwatch.processing.result": ("DocResult", "ProcessingResult"),
     "ragwatch.kpi.metrics": ("RAGMetrics",),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import ragwatch
+
 PACKAGE = Path(__file__).parent.parent / "ragwatch"
 ROWS = (
     ("__init__",),
@@ -19,7 +21,8 @@ ROWS = (
     ("conventions",),
     ("assembly",),
     ("sdk", "agent"),
-    ("ingest",),
+    ("processing",),
+    ("patterns",),
     ("codegen",),
     ("demo",),
     ("cli",),
@@ -90,3 +93,8 @@ def test_files_stay_small() -> None:
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > MAX_LINES
     ]
     assert long == []
+
+
+def test_no_package_hides_a_public_name() -> None:
+    parts = {part_of(path) for path in PACKAGE.rglob("*.py")} - {"__init__"}
+    assert parts & set(ragwatch.__all__) == set(), "importing the package would replace the name in ragwatch"

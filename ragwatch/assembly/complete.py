@@ -57,7 +57,7 @@ def complete(
         error_class=failing.error_class,
         error_message=failing.error_message,
         degraded_reason=reason,
-        cache=_cache(ordered),
+        cache=_cache(ordered, root),
         steps=ordered,
         critical_path=path,
         instance=instance,
@@ -86,12 +86,12 @@ def _cause(root: Step, children: dict[str, list[Step]]) -> Step:
     return at
 
 
-def _cache(steps: Sequence[Step]) -> str:
-    """What the first cache that was asked said; later ones are caches of steps, not of the query."""
+def _cache(steps: Sequence[Step], root: Step) -> str:
+    """What the first cache that was asked said, else the query itself; later ones are caches of steps."""
     for step in steps:
         if step.step == "cache" and step.cache_result in {"hit", "miss"}:
             return str(step.cache_result)
-    return "none"
+    return root.cache_result if root.cache_result in {"hit", "miss"} else "none"
 
 
 def _by_start(steps: Sequence[Step]) -> tuple[Step, ...]:

@@ -36,6 +36,8 @@ class Engine:
         self.state = State()
         self.bounds = LabelBounds(self.state)
         self.rate = RateWindow()
+        self._tallied: set[Key] = set()
+        """Pipelines whose documents somebody else counts: a step there is an attempt."""
 
     # -- what happened ------------------------------------------------------------------------------------------------
 
@@ -92,9 +94,19 @@ class Engine:
             cells[key] = cells.get(key, 0.0) + value
         for name, cells in found.items():
             held = self.state.metrics.setdefault(name, {})
+            if name == "rag.ingest.documents":
+                self._tally_pipelines(held, cells)
             if METRICS[name].kind == "gauge":
                 held.update(dict.fromkeys(held, 0.0))
             held.update(cells)
+
+    def _tally_pipelines(self, held: dict[Key, Any], cells: dict[Key, float]) -> None:
+        """From now on these pipelines' documents are counted as ``cells`` says; attempts that were are taken back."""
+        fresh = {key[:3] for key in cells} - self._tallied
+        if fresh:
+            self._tallied |= fresh
+            for key in [key for key in held if key[:3] in fresh]:
+                del held[key]
 
     # -- what is known ------------------------------------------------------------------------------------------------
 
@@ -136,6 +148,7 @@ class Engine:
     def _steps(self, record: QueryRecord, service: str, environment: str) -> None:
         seen_documents = False
         answered = False
+        looked_up = record.cache == "none"
         for step in record.steps:
             self._step(step, record.trace_id, service, environment)
             kind = step.step
@@ -143,6 +156,10 @@ class Engine:
                 answered = answered or step.outcome in _ANSWERED
             elif kind == "retrieve" or kind == "rerank":  # noqa: PLR1714  (twice as fast as building a set)
                 seen_documents = seen_documents or bool(step.document_count)
+            elif kind == "cache":
+                looked_up = True
+        if not looked_up:  # only the query itself says what its cache did
+            self.state.increment("rag.cache.lookups", (service, environment, "cache", record.cache))
         if answered:
             grounding = "with_context" if seen_documents else "without_context"
             self.state.increment("rag.answers", (service, environment, grounding))
@@ -165,7 +182,8 @@ class Engine:
             pipeline = self.bounds.admit(catalogue.PIPELINE, step.name)
             outcome = "ok" if step.outcome in _ANSWERED else "deferred" if step.outcome == "rejected" else "failed"
             ingested = (service, environment, pipeline, outcome)
-            self.state.increment("rag.ingest.documents", ingested, float(step.document_count or 1))
+            if ingested[:3] not in self._tallied:
+                self.state.increment("rag.ingest.documents", ingested, float(step.document_count or 1))
             self._histogram("rag.ingest.duration", ingested).observe(duration_s)
 
     def _retrieval(self, step: Step, service: str, environment: str) -> None:

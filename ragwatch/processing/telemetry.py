@@ -49,8 +49,7 @@ def record_step(pipeline: str, item: Item, done: Done) -> None:
     if runtime is None:
         return
     try:
-        step, _ = runtime.begin("ingest", pipeline, {semconv.DOCUMENT_ID: item.source}, get_current())
-        step.start_ns = done.start_ns
+        step, _ = runtime.begin("ingest", pipeline, {semconv.DOCUMENT_ID: item.source}, get_current(), done.start_ns)
         if done.failure is not None:
             step.set(semconv.ERROR_TYPE, done.failure.error_type)
             step.fail(RemoteError(done.failure))

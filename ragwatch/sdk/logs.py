@@ -58,9 +58,9 @@ def summary(record: QueryRecord) -> dict[str, Any]:
                 output_tokens += step.output_tokens or 0
         if step.cost_usd is not None:
             cost = (cost or 0.0) + step.cost_usd
+    ids = {"trace_id": record.trace_id, "span_id": record.span_id} if record.trace_id else {}
     line: dict[str, Any] = {
-        "trace_id": record.trace_id,
-        "span_id": record.span_id,
+        **ids,
         "service": record.service,
         "outcome": record.outcome,
         "duration_ms": _ms(record.start_ns, record.end_ns),

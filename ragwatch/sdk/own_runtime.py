@@ -16,9 +16,13 @@ class OwnRuntime:
         self.start_step = tracer.start_step
         self.processors = tracer.provider.processors
 
-    def begin(self, step: str, name: str, attributes: dict[str, Any], context: Context) -> tuple[Any, Context]:
-        """Start a step; the step, and the context in which it is current."""
+    def begin(
+        self, step: str, name: str, attributes: dict[str, Any], context: Context, start_ns: int | None = None
+    ) -> tuple[Any, Context]:
+        """Start a step, now or at ``start_ns``; the step, and the context in which it is current."""
         span = self.start_step(step, name, attributes, context)
+        if start_ns is not None:
+            span.start_ns = start_ns
         if self.processors.any and span.flags & 1:
             self.processors.on_start(span, context)
         return span, Context({**context, SPAN_KEY: span})

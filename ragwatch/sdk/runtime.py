@@ -27,8 +27,10 @@ STEP_KEY = otel_context.create_key("ragwatch-step")
 class Runtime(Protocol):
     """Starts steps: below ragwatch's own provider, or below the app's."""
 
-    def begin(self, step: str, name: str, attributes: dict[str, Any], context: Context) -> tuple[Any, Context]:
-        """Start a step; the step, and the context in which it is current."""
+    def begin(
+        self, step: str, name: str, attributes: dict[str, Any], context: Context, start_ns: int | None = None
+    ) -> tuple[Any, Context]:
+        """Start a step, now or at ``start_ns``; the step, and the context in which it is current."""
 
 
 class Active:
@@ -44,9 +46,11 @@ class ForeignRuntime:
         self.recorder = recorder
         self.tracer = tracer
 
-    def begin(self, step: str, name: str, attributes: dict[str, Any], context: Context) -> tuple[Any, Context]:
+    def begin(
+        self, step: str, name: str, attributes: dict[str, Any], context: Context, start_ns: int | None = None
+    ) -> tuple[Any, Context]:
         """Start a step and its span."""
-        start_ns = time_ns()
+        start_ns = start_ns or time_ns()
         query = context.get(QUERY_KEY)
         if not isinstance(query, ForeignStep) or query.epoch is not self.recorder.epoch or query.end_ns:
             query = None

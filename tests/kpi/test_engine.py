@@ -86,6 +86,7 @@ def test_counts_match_a_naive_count(records: list[QueryRecord]) -> None:
     answered = [record for record in records if record.outcome in {"ok", "degraded", "error"}]
     failed = [record for record in records if record.outcome == "error"]
     looked_up = [s.cache_result for r in records for s in r.steps if s.cache_result in {"hit", "miss"}]
+    looked_up += [r.cache for r in records if r.cache != "none" and not any(s.step == "cache" for s in r.steps)]
     assert metrics.query_count == len(records)
     assert metrics.error_rate == (pytest.approx(len(failed) / len(answered)) if answered else None)
     assert sum(metrics.errors.values()) == len(failed)
@@ -192,3 +193,15 @@ def test_services_are_kept_apart() -> None:
     engine = engine_of([query(service="a"), query(service="b", outcome="error")])
     assert RAGMetrics.of(engine.state, service="a").error_rate == 0
     assert RAGMetrics.of(engine.state, service="b").error_rate == 1
+
+
+def test_where_a_processor_counts_its_documents_a_step_is_an_attempt_and_no_document() -> None:
+    engine = Engine()
+    attempt = step("ingest", outcome="error")._replace(name="nightly")
+    engine.observe_step(attempt, "bot", "prod")
+    totals = {("rag.ingest.documents", ("nightly", "ok")): 1.0}
+    engine.set_totals(totals, "bot", "prod")
+    engine.observe_step(attempt, "bot", "prod")
+    engine.set_totals(totals, "bot", "prod")
+    assert engine.state.series("rag.ingest.documents") == {("bot", "prod", "nightly", "ok"): 1.0}
+    assert engine.state.series("rag.ingest.duration")[("bot", "prod", "nightly", "failed")].count == 2
