@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from ragwatch.errors import CircuitOpen, ConfigError, DeadlineExceeded, LimitExceeded, RagwatchError, Rejected
+    from ragwatch.config.production import ProductionConfig
+    from ragwatch.errors import (
+        CircuitOpen,
+        ConfigError,
+        ConfigErrors,
+        DeadlineExceeded,
+        LimitExceeded,
+        RagwatchError,
+        Rejected,
+    )
     from ragwatch.kpi.metrics import RAGMetrics
     from ragwatch.patterns.documents import CircuitBreakerDocumentProcessor
     from ragwatch.patterns.monitor import ProductionRAGMonitor
@@ -42,12 +51,14 @@ __all__ = [
     "CircuitBreakerDocumentProcessor",
     "CircuitOpen",
     "ConfigError",
+    "ConfigErrors",
     "DeadlineExceeded",
     "DocResult",
     "Document",
     "DocumentProcessor",
     "LimitExceeded",
     "ProcessingResult",
+    "ProductionConfig",
     "ProductionRAGMonitor",
     "QueryRecord",
     "RAGMetrics",
@@ -77,8 +88,9 @@ __all__ = [
     "tool",
 ]
 _HOMES = {
+    "ragwatch.config.production": ("ProductionConfig",),
     "ragwatch.errors": (
-        "CircuitOpen", "ConfigError", "DeadlineExceeded", "LimitExceeded", "RagwatchError", "Rejected",
+        "CircuitOpen", "ConfigError", "ConfigErrors", "DeadlineExceeded", "LimitExceeded", "RagwatchError", "Rejected",
     ),
     "ragwatch.patterns.documents": ("CircuitBreakerDocumentProcessor",),
     "ragwatch.patterns.monitor": ("ProductionRAGMonitor",),

@@ -2,6 +2,7 @@
 
     RagwatchError
     ├── ConfigError        a setting is wrong; names the setting and where its value came from
+    │   └── ConfigErrors       all settings that are wrong, in one go; is a ValueError too
     ├── CatalogueError     a metric or label that the catalogue does not know
     ├── InboxFull          the agent's disk bound is reached; the sender may try again
     └── Rejected           a call was turned away before it began
@@ -13,6 +14,8 @@ Nothing here ever reaches the code of an instrumented app: the SDK counts and lo
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 class RagwatchError(Exception):
@@ -31,6 +34,41 @@ class ConfigError(RagwatchError):
         self.problem = problem
         self.source = source
         super().__init__(f"{setting} (from {source}): {problem}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors travel between processes."""
+        return _config_error, (self.setting, self.problem, self.source)
+
+
+def _config_error(setting: str, problem: str, source: str) -> ConfigError:
+    return ConfigError(setting, problem, source=source)
+
+
+class ConfigErrors(ConfigError, ValueError):
+    """Every setting that cannot be used: ``faults``, at least one. Its own fields are those of the first.
+
+    >>> one = ConfigError("log_level", "should be a level", source="LOG_LEVEL")
+    >>> print(ConfigErrors([one, ConfigError("redis.pool", "is no setting", source="prod.yaml:7")]))
+    2 settings cannot be used:
+      log_level (from LOG_LEVEL): should be a level
+      redis.pool (from prod.yaml:7): is no setting
+    >>> print(ConfigErrors([one]))
+    log_level (from LOG_LEVEL): should be a level
+    """
+
+    def __init__(self, faults: Iterable[ConfigError]) -> None:
+        self.faults = tuple(faults)
+        first = self.faults[0]
+        super().__init__(first.setting, first.problem, source=first.source)
+
+    def __str__(self) -> str:
+        if len(self.faults) == 1:
+            return str(self.faults[0])
+        return "\n  ".join((f"{len(self.faults)} settings cannot be used:", *map(str, self.faults)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors travel between processes."""
+        return type(self), (self.faults,)
 
 
 class CatalogueError(RagwatchError):

@@ -1,22 +1,62 @@
-"""Settings from arguments, environment, file and defaults, in this order, with a note of where each value came from."""
+"""Settings from every source in one order, with a note of where each value came from and what it overrode.
+
+    argument > environment > X_FILE > secrets directory > .env > file > default
+
+A source contributes a setting only if it has it; defaults are the model's, last. Nothing here raises for a bad value:
+all faults are collected, and whoever asked raises them in one go, from a frame that holds no secret.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import tomllib
-from collections.abc import Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel
 from pydantic_settings import BaseSettings
 
-from ragwatch.errors import ConfigError
+from ragwatch.config.faults import faults_of
+from ragwatch.config.files import FileData, read_file
+from ragwatch.config.loaded import Loaded
+from ragwatch.config.reserved import AGENT_NAMES
+from ragwatch.config.taking import Taking
+from ragwatch.config.variables import Variables
+from ragwatch.errors import ConfigError, ConfigErrors
 
 M = TypeVar("M", bound=BaseSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where to look, and which variables under the first prefix are known to be somebody else's."""
+
+    arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    variables: Variables = field(default_factory=Variables)
+    file: Path | None = None
+    file_source: str = "argument --config"
+    argument_source: Callable[[str], str] = "argument {}".format
+    is_known: Callable[[str], bool] = frozenset().__contains__
+    known: frozenset[str] = frozenset()
+
+
+def gather(model: type[BaseModel], prefixes: tuple[str, ...], sources: Sources) -> Loaded:
+    """What the sources say of a model's settings; the values are not validated yet."""
+    loaded = Loaded(model, prefixes)
+    take = Taking(loaded)
+    for name, value in sources.arguments.items():
+        take.value((name,), value, sources.argument_source(name))
+    variables = sources.variables
+    for layer in variables.layers:
+        take.variables(variables, layer, sources.is_known, set(sources.known))
+    loaded.faults.extend(variables.faults)
+    data = None if sources.file is None else _file(loaded, sources.file, sources.file_source)
+    if data is not None:
+        loaded.faults.extend(data.faults)
+        for key, value in data.values.items():
+            take.value((key,), value, data.source((key,)), data)
+    loaded.merge()
+    return loaded
 
 
 def load(
@@ -27,56 +67,46 @@ def load(
     file: Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> tuple[M, dict[str, str]]:
-    """The settings, and the source of each: ``argument --x``, the variable's name, ``file: key`` or ``default``.
+    """A command's settings, and the source of each; ``ConfigErrors`` names every one that cannot be used.
 
-    An argument that is None was not given; an empty variable is unset. Raises ``ConfigError`` that names the setting
-    and where its value came from.
+    An argument that is None was not given; one that is no setting is the command's own.
     """
-    env = os.environ if environ is None else environ
-    given: dict[str, Any] = {}
-    sources: dict[str, str] = dict.fromkeys(model.model_fields, "default")
-    if file is not None:
-        for key, value in _read(file).items():
-            if key not in model.model_fields:
-                raise _unknown(key, model, f"{file}: {key}")
-            given[key], sources[key] = value, f"{file}: {key}"
-    for name in model.model_fields:
-        variable = f"{prefix}{name.upper()}"
-        if env.get(variable, "") != "":
-            given[name], sources[name] = env[variable], variable
-    for key, value in arguments.items():
-        if value is not None and key in model.model_fields:
-            given[key], sources[key] = value, f"argument --{key.replace('_', '-')}"
+    made, loaded = attempt(model, arguments, prefix=prefix, file=file, environ=environ)
+    if made is None:
+        del arguments, environ
+        raise ConfigErrors(loaded.faults)
+    return made, {name: loaded.source((name,)) for name in model.model_fields}
+
+
+def attempt(
+    model: type[M],
+    arguments: Mapping[str, Any],
+    *,
+    prefix: str,
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> tuple[M | None, Loaded]:
+    """A command's settings, or None where some cannot be used; and what the sources said."""
+    sources = Sources(
+        arguments={key: value for key, value in arguments.items() if value is not None and key in model.model_fields},
+        variables=Variables(environ),
+        file=file,
+        file_source=f"argument --config {file}",
+        argument_source=lambda name: f"argument --{name.replace('_', '-')}",
+        is_known=frozenset(AGENT_NAMES).__contains__,
+    )
+    loaded = gather(model, (prefix,), sources)
+    made: M | None = None
     try:
-        return model(**given), sources
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else model.__name__
-        shown = "" if "token" in name or "headers" in name else f", got {given.get(name)!r}"
-        raise ConfigError(name, f"{first['msg']}{shown}", source=sources.get(name, "default")) from None
+        made = model(**loaded.values)
+    except ValueError as error:
+        loaded.faults.extend(faults_of(error, loaded))
+    return (None if loaded.faults else made), loaded
 
 
-def _read(file: Path) -> dict[str, Any]:
-    source = f"argument --config {file}"
+def _file(loaded: Loaded, path: Path, source: str) -> FileData | None:
     try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError("config", f"cannot be read: {error.strerror}", source=source) from None
-    try:
-        if file.suffix == ".json":
-            data = json.loads(text)
-        elif file.suffix == ".toml":
-            data = tomllib.loads(text)
-        else:
-            data = yaml.safe_load(text) or {}
-    except (ValueError, yaml.YAMLError) as error:
-        raise ConfigError("config", f"cannot be parsed: {error}", source=source) from None
-    if not isinstance(data, dict):
-        raise ConfigError("config", "holds no settings: a mapping is wanted", source=source)
-    return data
-
-
-def _unknown(key: str, model: type[BaseSettings], source: str) -> ConfigError:
-    near = get_close_matches(key, model.model_fields, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return ConfigError(key, f"is no setting{hint}", source=source)
+        return read_file(path, source)
+    except ConfigError as error:
+        loaded.faults.append(error)
+        return None

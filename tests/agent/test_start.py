@@ -103,7 +103,7 @@ def test_order_of_sources(tmp_path: Path, suffix: str) -> None:
     assert (settings.http_port, settings.web_port, settings.grpc_port) == (11, 6, 3)
     assert sources["http_port"] == "argument --http-port"
     assert sources["web_port"] == "RAGWATCH_AGENT_WEB_PORT"
-    assert sources["grpc_port"] == f"{file}: grpc_port"
+    assert sources["grpc_port"] == f"{file}:{1 if suffix == 'json' else 3}: grpc_port"
     assert sources["queries_kept"] == "default"
 
 

@@ -1,0 +1,287 @@
+"""``ProductionConfig``: an app's settings from file and environment, to use as it is or to subclass."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ragwatch.config import changes, shape
+from ragwatch.config.digest import config_hash, plain
+from ragwatch.config.faults import faults_of
+from ragwatch.config.loaded import Loaded
+from ragwatch.config.loader import Sources, gather
+from ragwatch.config.masking import SecretUrl, reveal, shown
+from ragwatch.config.reserved import AGENT_PREFIX, COMMON_NAMES, PREFIX, SDK_NAMES
+from ragwatch.config.variables import Variables
+from ragwatch.errors import ConfigError, ConfigErrors
+
+PATH_NAMES = ("RAGWATCH_CONFIG_PATH", "RAG_CONFIG_PATH")
+_MISSING = object()
+_reloading = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """How a configuration was asked for, so that it can be read again."""
+
+    path: str | os.PathLike[str] | None = None
+    env_file: str | os.PathLike[str] | None = None
+    secrets_dir: str | os.PathLike[str] | None = None
+    environ: Mapping[str, str] | None = field(default=None, repr=False)
+    arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+class ProductionConfig(BaseSettings):
+    """The settings that a RAG app needs in production; add your own fields in a subclass.
+
+    Sources, the strongest first: argument, environment, ``X_FILE`` variables, secrets directory, ``.env`` (opt-in),
+    file, default. ``RAGWATCH_X`` goes before a plain ``X``, ``RAGWATCH_REDIS__POOL`` sets ``redis.pool``. The file is
+    JSON, YAML or TOML: ``config_path``, else ``RAG_CONFIG_PATH``, else ``config/production.json``, which may be absent.
+    ``ConfigErrors`` lists every setting that cannot be used.
+
+    >>> config = ProductionConfig(_environ={"OPENAI_API_KEY": "sk-1", "ENABLE_CACHING": "1"}, log_level="debug")
+    >>> config  # doctest: +NORMALIZE_WHITESPACE
+    ProductionConfig(openai_api_key=SecretStr('**********'), log_level='DEBUG',
+        max_concurrent_queries=10, enable_caching=True)
+    >>> config.get("MAX_CONCURRENT_QUERIES"), config.get("nothing", "like it")
+    (10, 'like it')
+    >>> config.validate_required_config()
+    Traceback (most recent call last):
+    ragwatch.errors.ConfigErrors: vector_db_url (from nowhere): is missing: set VECTOR_DB_URL
+    """
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True, hide_input_in_errors=True
+    )
+    prefixes: ClassVar[tuple[str, ...]] = (PREFIX, "")
+    """What variables begin with, the strongest first. An empty prefix lets plain names count."""
+    required: ClassVar[tuple[str, ...]] = ("openai_api_key", "vector_db_url")
+    """What ``validate_required_config`` asks for."""
+    default_path: ClassVar[Path] = Path("config/production.json")
+
+    openai_api_key: SecretStr | None = Field(None, description="key of the OpenAI API")
+    vector_db_url: SecretUrl | None = Field(None, description="URL of the vector database")
+    redis_url: SecretUrl | None = Field(None, description="URL of the Redis server")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        "INFO", description="least severe level that is logged"
+    )
+    max_concurrent_queries: int = Field(10, ge=1, description="queries that may run at once")
+    enable_caching: bool = Field(True, description="answer from the cache where it can")
+
+    _asked: _Asked = PrivateAttr(default_factory=_Asked)
+    _loaded: Loaded | None = PrivateAttr(default=None)
+    _hash: str = PrivateAttr(default="")
+
+    def __init__(
+        self,
+        config_path: str | os.PathLike[str] | None = None,
+        *,
+        _env_file: str | os.PathLike[str] | None = None,
+        _secrets_dir: str | os.PathLike[str] | None = None,
+        _environ: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
+        """Read every source; ``_environ`` stands for ``os.environ``, ``settings`` are the strongest source."""
+        asked = _Asked(config_path, _env_file, _secrets_dir, _environ, settings)
+        settings, _environ = {}, None
+        loaded = self._fill(asked)
+        if loaded.faults:
+            del self
+            raise ConfigErrors(loaded.faults)
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a setting by its name in either case, dotted where nested; ``default`` where it is not set.
+
+        A secret is handed out as text that can be used (``Bearer {key}``), whose repr is masked; as an attribute it
+        is a ``SecretStr``.
+        """
+        value: Any = self
+        for part in key.replace(shape.NESTED, ".").split("."):
+            value = _member(value, part)
+            if value is _MISSING:
+                return default
+        return default if value is None else reveal(value)
+
+    def validate_required_config(self) -> None:
+        """Raise ``ConfigErrors`` (a ``ValueError``) that names everything in ``required`` that is not set."""
+        faults = []
+        settings = shape.settings_of(type(self), self.prefixes)
+        for key in self.required:
+            value = self.get(key)
+            if value is None or (isinstance(value, str) and not value.strip()):
+                setting = settings.get(tuple(key.lower().split(".")))
+                names = setting.names[-1] if setting else key.upper()
+                faults.append(ConfigError(key.lower(), f"is missing: set {names}", source="nowhere"))
+        if faults:
+            raise ConfigErrors(faults)
+
+    def source(self, key: str) -> str:
+        """Where a setting's value came from: ``argument log_level``, ``LOG_LEVEL``, ``prod.yaml:3: log_level``."""
+        return "default" if self._loaded is None else self._loaded.source(self._keys(key))
+
+    def overrode(self, key: str) -> tuple[str, ...]:
+        """The sources that had a value for a setting too, and were not strong enough."""
+        return () if self._loaded is None else tuple(given.source for given in self._loaded.on(self._keys(key))[1:])
+
+    @property
+    def config_hash(self) -> str:
+        """Twelve digits that change when a setting changes; secrets are left out."""
+        return self._hash
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is no fault and good to know: that the default file is not there."""
+        return () if self._loaded is None else tuple(self._loaded.notes)
+
+    # -- reading again ------------------------------------------------------------------------------------------------
+
+    def reload(self) -> tuple[str, ...]:
+        """Read every source again; the names of the settings that changed.
+
+        All or nothing: a new configuration that cannot be used raises ``ConfigErrors`` and the old one stays. Each
+        attribute is read from one configuration or the other; ``model_copy()`` holds several that belong together.
+        """
+        model = type(self)
+        fresh = model.__new__(model)
+        with _reloading:
+            loaded = fresh._fill(self._asked)  # noqa: SLF001  (of the same class)
+            if not loaded.faults:
+                before, changed = self._hash, self._differences(fresh)
+                object.__setattr__(self, "__pydantic_private__", fresh.__pydantic_private__)
+                object.__setattr__(self, "__pydantic_fields_set__", fresh.__pydantic_fields_set__)
+                object.__setattr__(self, "__pydantic_extra__", fresh.__pydantic_extra__)
+                object.__setattr__(self, "__dict__", fresh.__dict__)
+        if loaded.faults:
+            names = tuple(dict.fromkeys(fault.setting for fault in loaded.faults))
+            changes.tell(changes.ConfigRejected(model.__name__, names, self._hash))
+            raise ConfigErrors(loaded.faults)
+        if changed:
+            changes.tell(changes.ConfigChanged(model.__name__, changed, before, self._hash))
+        return changed
+
+    # -- helpers ------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def gather(cls, asked: _Asked) -> Loaded:
+        """What the sources say, before it is validated."""
+        config = cls.model_config
+        variables = Variables(
+            asked.environ,
+            secrets_dir=asked.secrets_dir if asked.secrets_dir is not None else _one(config.get("secrets_dir")),
+            env_file=asked.env_file if asked.env_file is not None else _one(config.get("env_file")),
+        )
+        path, source = _path(asked.path, variables)
+        file = cls.default_path if path is None else Path(path)
+        absent = path is None and not file.exists()
+        names = {name for model in _family(ProductionConfig) for name in _names(model)}
+        known = frozenset((*SDK_NAMES, *COMMON_NAMES, *names))
+        loaded = gather(
+            cls,
+            cls.prefixes,
+            Sources(
+                arguments=asked.arguments,
+                variables=variables,
+                file=None if absent else file,
+                file_source=source or f"default path {file}",
+                is_known=lambda name: name in known or name.startswith(AGENT_PREFIX),
+                known=known,
+            ),
+        )
+        if absent:
+            loaded.notes.append(f"there is no {file}: its settings come from elsewhere")
+        return loaded
+
+    def _fill(self, asked: _Asked) -> Loaded:
+        """Become what the sources say; where some of it cannot be used, the faults say so."""
+        loaded = self.gather(asked)
+        try:
+            BaseModel.__init__(self, **loaded.values)
+        except ValueError as error:
+            loaded.faults.extend(faults_of(error, loaded))
+        if not loaded.faults:
+            self._asked, self._loaded, self._hash = asked, loaded, config_hash(self)
+        return loaded
+
+    def _differences(self, other: ProductionConfig) -> tuple[str, ...]:
+        mine, theirs = plain(self, secrets=True), plain(other, secrets=True)
+        return tuple(sorted(name for name in {*mine, *theirs} if mine.get(name) != theirs.get(name)))
+
+    def _keys(self, key: str) -> shape.Keys:
+        return tuple(part.lower() for part in key.replace(shape.NESTED, ".").split("."))
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            field_info = type(self).model_fields.get(name or "")
+            if value is None:
+                continue
+            if isinstance(value, str) and name is not None:
+                secret = field_info is not None and shape.is_secret(name, field_info.annotation)
+                yield name, _Shown(shown(value, secret=True)) if secret else shown(value, secret=False)
+            else:
+                yield name, value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_capitals(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        upper = value.strip().upper()
+        return {"WARN": "WARNING", "FATAL": "CRITICAL"}.get(upper, upper)
+
+
+class _Shown(str):
+    """Text that a repr shows without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str.__str__(self)
+
+
+def _member(value: Any, part: str) -> Any:
+    if isinstance(value, BaseModel):
+        name = shape.field_named(type(value), part)
+        if name is not None:
+            return value.__dict__.get(name, _MISSING)
+        value = value.model_extra or {}
+    if isinstance(value, Mapping):
+        found = (held for key, held in value.items() if str(key).lower() == part.lower())
+        return value[part] if part in value else next(found, _MISSING)
+    return _MISSING
+
+
+def _path(given: str | os.PathLike[str] | None, variables: Variables) -> tuple[str | None, str]:
+    if given is not None:
+        return os.fspath(given), "argument config_path"
+    for name in PATH_NAMES:
+        texts = variables.texts(name)
+        if texts:
+            return texts[0].value.strip(), texts[0].source
+    return None, ""
+
+
+def _family(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    yield model
+    for child in model.__subclasses__():
+        yield from _family(child)
+
+
+def _names(model: type[BaseModel]) -> Iterator[str]:
+    for setting in shape.settings_of(model, getattr(model, "prefixes", (PREFIX,))).values():
+        yield from setting.names
+
+
+def _one(value: Any) -> str | os.PathLike[str] | None:
+    """The one path of pydantic-settings' option, which may be a list."""
+    if isinstance(value, str | os.PathLike) or value is None:
+        return value
+    raise ConfigError("model_config", f"one path is wanted, got {value!r}", source="the model")
