@@ -200,6 +200,10 @@ _DECLARED: Final = (
         "rag.breaker.calls", "counter", "{call}", "Calls at a breaker by result.",
         _app(BREAKER, Label("result", ("ok", "failure", "slow", "ignored", "rejected", "late"), meaning="what came of it")),
     ),
+    Metric(
+        "rag.breaker.shared", "gauge", "{instance}", "Processes whose breaker shares its state with the others; the rest of them decide alone.",
+        _app(BREAKER), absent="no breaker of the app was given a store to share its state through",
+    ),
     Metric("rag.breaker.open_time", "counter", "s", "Time that a breaker was open.", _app(BREAKER)),
     Metric(
         "rag.retry.calls", "counter", "{call}", "Calls under a retry policy by result.",

@@ -17,6 +17,7 @@ ROWS = (
     ("record",),
     ("config",),
     ("resilience",),
+    ("adapters",),
     ("kpi",),
     ("conventions",),
     ("assembly",),

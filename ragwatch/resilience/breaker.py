@@ -16,11 +16,13 @@ from math import inf
 from typing import Any
 
 from ragwatch.errors import CircuitOpen
+from ragwatch.resilience.at_fork import renewed_after_fork
 from ragwatch.resilience.breaker_policy import BreakerPolicy, Predicate, is_cancellation, judge_of
 from ragwatch.resilience.breaker_tally import BreakerTally
 from ragwatch.resilience.deadline import attempt_expired
 from ragwatch.resilience.events import BreakerState, FallbackUsed, Listener, Rejection, Transition, log, tell
 from ragwatch.resilience.guarded import Guarded
+from ragwatch.resilience.sharing import SharedState, Shares
 from ragwatch.resilience.tallies import TALLIES
 from ragwatch.resilience.window import FAILED, SLOW, CountWindow, TimeWindow, Window
 
@@ -28,7 +30,7 @@ Ticket = tuple[int, float]
 """The right to make one call: the epoch in which it was given, and when (a plain tuple: it is on every call's path)."""
 
 
-class CircuitBreaker(Guarded):
+class CircuitBreaker(Shares, Guarded):
     """A circuit breaker around one dependency.
 
     It opens after ``failure_threshold`` failures in a row, or, where ``failure_rate`` or ``slow_call_rate`` (shares,
@@ -41,7 +43,8 @@ class CircuitBreaker(Guarded):
     ``ignore`` and ``record`` are exception types or a predicate: what is ignored, and any cancellation, counts
     neither way and gives its permit back. ``failure_result`` says of a result that it is a failure all the same.
     ``fallback(exception, *arguments)`` answers where a call was rejected or failed, and the step is then ``degraded``;
-    it may raise the exception again.
+    it may raise the exception again. With ``shared`` (a ``RedisState``) breakers of one name in many processes open,
+    probe and close together.
 
     >>> breaker = CircuitBreaker("vector-db", failure_threshold=2, listeners=())
     >>> @breaker
@@ -79,6 +82,7 @@ class CircuitBreaker(Guarded):
         failure_result: Callable[[Any], bool] | None = None,
         fallback: Callable[..., Any] | None = None,
         listeners: Iterable[Listener] = (),
+        shared: SharedState | None = None,
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
@@ -119,6 +123,8 @@ class CircuitBreaker(Guarded):
         self._successes = 0
         self.tally = BreakerTally(name, clock)
         TALLIES.enter(self, self.tally)
+        renewed_after_fork(self)
+        self._share(shared)
 
     # -- the core -----------------------------------------------------------------------------------------------------
 
@@ -143,9 +149,8 @@ class CircuitBreaker(Guarded):
         if self._passes:
             return epoch, now
         happened: list[Any] = []
-        with self._lock:
-            ticket = self._admit(now, happened)
-        tell(self.listeners, *happened)
+        ticket: Ticket | None = self._ask(now, happened)
+        self._report(happened)
         return ticket
 
     def acquire(self) -> Ticket:
@@ -154,16 +159,25 @@ class CircuitBreaker(Guarded):
         if self._passes:
             return epoch, now
         happened: list[Any] = []
-        with self._lock:
-            ticket = self._admit(now, happened)
-            if ticket is None:
-                self.tally.rejected += 1
-                wait = self._retry_after(now)
+        return self._asked(self._ask(now, happened), happened)
+
+    async def aacquire(self) -> Ticket:
+        """The same; where a shared breaker must ask its store, the event loop goes on meanwhile."""
+        now, epoch = self.clock(), self._epoch
+        if self._passes:
+            return epoch, now
+        happened: list[Any] = []
+        return self._asked(await self._ask_async(now, happened), happened)
+
+    def _asked(self, ticket: Ticket | None, happened: list[Any]) -> Ticket:
         if ticket is not None:
-            tell(self.listeners, *happened)
+            self._report(happened)
             return ticket
-        reason = "circuit breaker half open" if self.state == "half_open" else "circuit breaker open"
-        tell(self.listeners, *happened, Rejection("breaker", self.name, self.state, wait))
+        with self._lock:
+            self.tally.rejected += 1
+            wait, state = self._retry_after(self.clock()), self.tally.state
+        self._report([*happened, Rejection("breaker", self.name, state, wait)])
+        reason = "circuit breaker half open" if state == "half_open" else "circuit breaker open"
         raise CircuitOpen(self.name, reason, wait)
 
     def succeeded(self, ticket: Ticket) -> None:
@@ -180,6 +194,9 @@ class CircuitBreaker(Guarded):
             self.tally.ignored += 1
             if ticket[0] == self._epoch and self.tally.state == "half_open":
                 self._permits += 1
+                self._unsent["permits"] += 1
+        if self._store is not None:
+            self._report([])
 
     def record(self, ticket: Ticket, error: BaseException | None = None, result: Any = None) -> None:
         """Take what came of a call: the exception that ended it, or its result."""
@@ -217,8 +234,8 @@ class CircuitBreaker(Guarded):
                 if window:
                     window.add(0, now)
                 return
-        if happened:
-            tell(self.listeners, *happened)
+        if happened or self._store is not None:
+            self._report(happened)
 
     def _took(self, epoch: int, flags: int, now: float) -> list[Any]:
         """Everything but the success of a closed breaker without a stain in its window; under the lock."""
@@ -242,6 +259,7 @@ class CircuitBreaker(Guarded):
                 self._open(now, "a probe failed" if flags & FAILED else "a probe was slow", happened)
             else:
                 self._successes += 1
+                self._unsent["successes"] += 1
                 if self._successes >= self.policy.success_threshold:
                     self._reopened = 0
                     self._go("closed", f"{self._successes} probes succeeded", happened)
@@ -278,14 +296,15 @@ class CircuitBreaker(Guarded):
         with self._lock:
             if self.tally.state in {"closed", "half_open"}:
                 self._open(self.clock(), reason, happened)
-        tell(self.listeners, *happened)
+        self._report(happened)
 
     def _by_hand(self, state: BreakerState) -> None:
         happened: list[Any] = []
         with self._lock:
             self._reopened = 0
             self._go(state, "by hand", happened)
-        tell(self.listeners, *happened)
+            self._untold = "by hand"
+        self._report(happened)
 
     # -- helpers, under the lock ---------------------------------------------------------------------------------------
 
@@ -293,7 +312,7 @@ class CircuitBreaker(Guarded):
         state = self.tally.state
         if self._passes:  # closed while this thread waited for the lock
             return self._epoch, now
-        if state == "open" and now >= self._until:
+        if state == "open" and now >= self._until and not self.shared:
             self._go("half_open", "the reset timeout is over", happened)
             self._until = now + self.policy.half_open_timeout
         elif state == "half_open" and not self._permits and now >= self._until:
@@ -316,11 +335,22 @@ class CircuitBreaker(Guarded):
         self._permits = self.policy.half_open_permits if state == "half_open" else 0
         if self._window is not None:
             self._window.clear()
+        self._went()
         self._closed = state == "closed"
         self._passes = state in {"closed", "disabled", "metrics_only"}
         if before != state:
             self.tally.went(before, state)
             happened.append(Transition(self.name, before, state, reason, open_s))
+
+    def _report(self, happened: list[Any]) -> None:
+        """Tell listeners, and the store; never under the lock."""
+        tell(self.listeners, *happened)
+        if self._store is not None and (self._untold or self._unsent["permits"] or self._unsent["successes"]):
+            self._store.wake()
+
+    def after_fork(self) -> None:
+        """In a forked child: a thread that held the lock is not there to give it back."""
+        self._lock = threading.Lock()
 
     def _retry_after(self, now: float) -> float | None:
         state = self.tally.state

@@ -18,6 +18,8 @@ class BreakerTally:
     def __init__(self, name: str, clock: Callable[[], float]) -> None:
         self.name = name
         self.state: BreakerState = "closed"
+        self.shared: bool | None = None
+        """Whether its store answers; None without a store."""
         self._clock = clock
         self.forget()
 
@@ -58,5 +60,8 @@ class BreakerTally:
         return found
 
     def levels(self) -> dict[Series, float]:
-        """The state, as a one."""
-        return {("rag.breaker.state", (self.name, self.state)): 1.0}
+        """The state as a one, and whether it is shared."""
+        found: dict[Series, float] = {("rag.breaker.state", (self.name, self.state)): 1.0}
+        if self.shared is not None:
+            found["rag.breaker.shared", (self.name,)] = float(self.shared)
+        return found

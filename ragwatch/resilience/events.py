@@ -46,6 +46,15 @@ class FallbackUsed:
 
 
 @dataclass(frozen=True, slots=True)
+class Sharing:
+    """A breaker came together with the store that it shares its state through, or goes on alone for this ``reason``."""
+
+    breaker: str
+    joined: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptFailed:
     """An attempt under a retry policy failed.
 
@@ -61,7 +70,7 @@ class AttemptFailed:
     result: str | None = None
 
 
-Event = Transition | Rejection | FallbackUsed | AttemptFailed
+Event = Transition | Rejection | FallbackUsed | Sharing | AttemptFailed
 Listener = Callable[[Event], object]
 _everyone: tuple[Listener, ...] = ()
 _said: set[str] = set()

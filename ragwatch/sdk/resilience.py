@@ -11,7 +11,7 @@ from opentelemetry import trace
 
 from ragwatch import semconv
 from ragwatch.resilience import retry
-from ragwatch.resilience.events import AttemptFailed, Event, FallbackUsed, Rejection, Transition, listen
+from ragwatch.resilience.events import AttemptFailed, Event, FallbackUsed, Rejection, Sharing, Transition, listen
 from ragwatch.resilience.tallies import TALLIES, Series
 from ragwatch.sdk.failure import type_name
 from ragwatch.sdk.guard import fault
@@ -73,6 +73,8 @@ class Resilience:
         try:
             if isinstance(event, Transition):
                 self._transition(event)
+            elif isinstance(event, Sharing):
+                self._sharing(event)
             else:
                 _show(event)
         except Exception as error:  # noqa: BLE001  (guests behave)
@@ -95,6 +97,16 @@ class Resilience:
         )
         found: dict[str, Any] = {"rag.breaker.name": event.breaker, "from": event.before, "to": event.after}
         _span().add_event(semconv.EVENT_BREAKER, found)
+
+    def _sharing(self, event: Sharing) -> None:
+        fields: dict[str, Any] = {
+            "service": self._recorder.service,
+            "breaker": event.breaker,
+            "shared": event.joined,
+            "reason": event.reason,
+        }
+        level = "info" if event.joined else "warning"
+        self._recorder.notice(Notice(time_ns(), level, semconv.EVENT_BREAKER_SHARED, fields, 0, 0))
 
 
 def current_step() -> StepApi | None:
