@@ -32,6 +32,8 @@ from ragwatch.record import QueryRecord, Step
 BATCH_BYTES = 2 << 20
 BATCH_ROWS = 500
 IDLE_S = 0.02
+MAX_PAUSE_S = 5.0
+"""Between tries while the disk does not take what was processed."""
 STARTS_BEFORE_CARE = 3
 STARTS_BEFORE_SKIPPING = 6
 TRACES, METRICS = SIGNALS.index("traces"), SIGNALS.index("metrics")
@@ -40,7 +42,7 @@ TRACES, METRICS = SIGNALS.index("traces"), SIGNALS.index("metrics")
 class Pipeline:
     """Processes rows in order and commits what came of them."""
 
-    def __init__(self, settings: AgentValues) -> None:
+    def __init__(self, settings: AgentValues, *, counts_start: bool = True) -> None:
         self._settings = settings
         self._reader = InboxReader(settings.directory / "inbox.db")
         self._store = store.open_store(settings.directory / "pipeline.db")
@@ -60,6 +62,7 @@ class Pipeline:
         self._dirty = False
         self._committed_at = monotonic()
         self._resume()
+        self._starts = self._count_starts() if counts_start else 1
 
     def run(self, stopping: threading.Event) -> None:
         """Process until told to stop."""
@@ -99,6 +102,7 @@ class Pipeline:
         store.write_meta(connection, "engine", self._engine.snapshot())
         store.write_meta(connection, "pending", pending)
         store.write_meta(connection, "committed_at", time())
+        store.write_meta(connection, "starts", None)
         if self._queries:
             store.add_queries(connection, self._queries, self._settings.queries_kept)
         for row, reason in self._dead:
@@ -129,10 +133,14 @@ class Pipeline:
                 if row.signal == TRACES:
                     self._traces(row, only=waiting)
                 at = row.id
-        self._starts = self._count_starts()
 
     def _count_starts(self) -> int:
-        """How often the process has begun at this cursor without a commit; rows that kill it are found by this."""
+        """How often the process has begun with work before it and died of it; a row that kills is found by this.
+
+        Every commit begins the count anew, so that neither a stop nor an idle agent's restart looks like a death.
+        """
+        if self._reader.last_id() <= self._cursor:
+            return 1
         held = store.read_meta(self._store, "starts")
         starts = held[1] + 1 if isinstance(held, list) and held[0] == self._cursor else 1
         store.write_meta(self._store, "starts", [self._cursor, starts])
@@ -230,12 +238,24 @@ def main() -> int:
     while not inbox_exists(inbox):
         if stopping.wait(0.05):
             return 0
-    try:
-        Pipeline(settings).run(stopping)
-    except sqlite3.Error as error:
-        say("pipeline", f"{settings.directory}: {error}")
-        return 1
-    return 0
+    return run(settings, stopping)
+
+
+def run(settings: AgentValues, stopping: threading.Event) -> int:
+    """Process until told to stop. What the disk refuses is begun again at the last commit, and is no row's fault."""
+    failures = 0
+    while True:
+        started = monotonic()
+        try:
+            Pipeline(settings, counts_start=not failures).run(stopping)
+        except sqlite3.Error as error:
+            failures = failures + 1 if monotonic() - started < 2 * MAX_PAUSE_S else 1
+            if failures == 1:
+                say("pipeline", f"{settings.directory}: {error}; nothing is lost, it is tried again")
+            if stopping.wait(min(MAX_PAUSE_S, 0.1 * 2 ** min(failures, 10))):
+                return 1
+        else:
+            return 0
 
 
 if __name__ == "__main__":

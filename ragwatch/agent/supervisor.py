@@ -32,6 +32,7 @@ FIRST_DELAY_S, MAX_DELAY_S = 0.1, 10.0
 STEADY_S = 10.0
 """A child that has run this long is started again at once when it dies."""
 GRACE_S = 3.0
+PROBE_S = 1.0
 SETTING_WRONG = 2
 
 
@@ -81,8 +82,15 @@ class Supervisor:
         return self._exit_code
 
     def problems(self) -> dict[str, str]:
-        """The processes that do not run, and why."""
-        return {role: child.problem for role, child in self.children.items() if child.problem}
+        """The processes that do not run, and why; a receiver that cannot be reached yet is among them. Blocks."""
+        found = {role: child.problem for role, child in self.children.items() if child.problem}
+        if "receiver" not in found:
+            for port in (self._settings.grpc_port, self._settings.http_port):
+                try:
+                    socket.create_connection((self._settings.host, port), PROBE_S).close()
+                except OSError as error:
+                    found["receiver"] = f"port {port} does not answer: {error.strerror or error}"
+        return found
 
     async def _keep(self, child: Child) -> None:
         while not self._stopping.is_set():

@@ -47,7 +47,7 @@ def web_app(view: View, *, token: str | None, problems: Callable[[], dict[str, s
         return PlainTextResponse("ok\n")
 
     async def readyz(_: Request) -> Response:
-        found = {**await run_in_threadpool(view.readiness), **problems()}
+        found = {**await run_in_threadpool(view.readiness), **await run_in_threadpool(problems)}
         return JSONResponse({"ready": not found, "problems": found}, 503 if found else 200)
 
     async def kpis(request: Request) -> Response:

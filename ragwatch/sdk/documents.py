@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from ragwatch.record import Document
+from ragwatch.sdk.guard import say_once
 
 KeepText = Callable[[str | None], str | None]
 
@@ -20,12 +21,14 @@ _DATES = ("date", "updated_at", "modified", "last_modified", "published", "creat
 MAX_DOCUMENTS = 1000
 """A retrieval of more is cut here; its count is kept whole."""
 MAX_ID_LENGTH = 256
+MAX_ID_WORDS = 3
+"""A string of more words is a text, not an id: it stays in the process, and a hash of it tells it apart."""
 
 
 def to_documents(hits: Iterable[Any], *, keep_text: KeepText) -> tuple[Document, ...]:
     """The documents of a retrieval, ranked from 1 in the order given.
 
-    An item is a string (its id; its text where it is too long for an id or has several lines), a mapping, a
+    An item is a string (its id; its text where it has several lines or more than three words), a mapping, a
     ``(document, score)`` pair, an ``(id, score)`` pair, or an object with the usual fields of LangChain
     (``page_content``, ``metadata``, ``id``), of LlamaIndex (``node``, ``score``, ``node_id``) or of Haystack (``id``,
     ``content``, ``score``, ``meta``). ``{"documents": […]}`` and Chroma's lists (``{"ids": [[…]], "distances":
@@ -81,7 +84,7 @@ def _document(item: Any, rank: int, keep_text: KeepText) -> Document:
     score: float | None = None
     if isinstance(item, tuple | list) and len(item) == 2 and _number(item[1]) is not None:
         item, score = item[0], _number(item[1])
-    if isinstance(item, str) and (len(item) > MAX_ID_LENGTH or "\n" in item):
+    if isinstance(item, str) and is_text(item, MAX_ID_WORDS):
         item = {"text": item}
     if isinstance(item, str | int):
         return Document(str(item)[:MAX_ID_LENGTH], rank, score, id_from="id")
@@ -117,6 +120,18 @@ def _document(item: Any, rank: int, keep_text: KeepText) -> Document:
         _date(_first(_DATES, read, meta)),
         keep_text(text),
     )
+
+
+def is_text(item: str, words: int) -> bool:
+    """Whether a string is a text rather than an id: too long for one, of several lines, or of more than ``words``."""
+    if len(item) <= MAX_ID_LENGTH and "\n" not in item and len(item.split(None, words)) <= words:
+        return False
+    say_once(
+        "texts",
+        "ragwatch: documents came as strings of several words; they are taken for texts and told apart by hash. "
+        'Where they are ids, say so: step.documents([{"id": name}, ...])',
+    )
+    return True
 
 
 def _reader(item: Any) -> Callable[[str], Any]:

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+
+_READ_AT_IMPORT = "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"
+
+
+def survive_unreadable_limit() -> None:
+    """Import the SDK without a value at which its import raises: the app still runs, and ``init`` says what is wrong.
+
+    Nothing is imported where the value can be read.
+    """
+    value = os.environ.get(_READ_AT_IMPORT)
+    if value is None or not value.strip() or value.strip().isdigit():
+        return
+    del os.environ[_READ_AT_IMPORT]
+    try:
+        import opentelemetry.sdk.trace  # noqa: F401
+    finally:
+        os.environ[_READ_AT_IMPORT] = value
 
 
 @contextmanager

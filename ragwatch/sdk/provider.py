@@ -17,7 +17,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor, TracerProvider, sampling
+from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, SynchronousMultiSpanProcessor, TracerProvider, sampling
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags, TraceState
 
@@ -64,7 +64,11 @@ class Provider(TracerProvider):
     def __init__(self, recorder: Recorder, resource: Resource, sampler: sampling.Sampler | None = None) -> None:
         self.processors = Processors(recorder)
         super().__init__(
-            sampler=sampler, resource=resource, shutdown_on_exit=False, active_span_processor=self.processors
+            sampler=sampler,
+            resource=resource,
+            shutdown_on_exit=False,
+            active_span_processor=self.processors,
+            span_limits=_limits(recorder),
         )
         self.recorder = recorder
         self._own_tracers: dict[InstrumentationScope, Tracer] = {}
@@ -109,6 +113,21 @@ class Provider(TracerProvider):
         super().shutdown()
         if self.on_shutdown is not None:
             self.on_shutdown()
+
+
+def _limits(recorder: Recorder) -> SpanLimits:
+    """The limits in force, every one: what is left out the SDK reads from the environment, and may raise."""
+    length = SpanLimits.UNSET if recorder.content.length_limit is None else recorder.content.length_limit
+    return SpanLimits(
+        max_attributes=recorder.attribute_limit,
+        max_events=recorder.event_limit,
+        max_links=recorder.link_limit,
+        max_span_attributes=recorder.attribute_limit,
+        max_event_attributes=recorder.attribute_limit,
+        max_link_attributes=recorder.attribute_limit,
+        max_attribute_length=length,
+        max_span_attribute_length=length,
+    )
 
 
 class Tracer(trace.Tracer):

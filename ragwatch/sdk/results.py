@@ -7,7 +7,8 @@ from numbers import Integral
 from typing import Any
 
 from ragwatch import semconv
-from ragwatch.sdk.guard import fault, say_once
+from ragwatch.sdk.documents import is_text
+from ragwatch.sdk.guard import fault
 
 MAX_ANSWER = 1 << 20
 _INPUT = ("input_tokens", "prompt_tokens", "prompt_token_count")
@@ -64,14 +65,7 @@ def _guessed(item: Any) -> Any:
     """A returned string of several words is a text, not an id: nobody said that it may leave the process."""
     if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
         return (_guessed(item[0]), item[1])
-    if not isinstance(item, str) or len(item.split(None, 1)) < 2:
-        return item
-    say_once(
-        "texts",
-        "ragwatch: a retrieval returned strings of several words; they are taken for texts and told apart by hash. "
-        "Where they are ids, say so with step.documents(ids)",
-    )
-    return {"text": item}
+    return {"text": item} if isinstance(item, str) and is_text(item, 1) else item
 
 
 def _get(value: Any, name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from time import monotonic, thread_time, time_ns
 from typing import Any
 
@@ -23,8 +24,9 @@ class Worker:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.settings = recorder.settings
+        longest_s = recorder.settings.export_timeout_s or float("inf")
         endpoints: dict[Signal, Endpoint] = {
-            signal: endpoint  # type: ignore[misc]
+            signal: replace(endpoint, timeout_s=min(endpoint.timeout_s, longest_s))  # type: ignore[misc]
             for signal, endpoint in recorder.settings.endpoints.items()
             if endpoint is not None
         }

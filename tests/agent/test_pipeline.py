@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.resources import Resource
 
 from benchmarks.workload import Requests
+from ragwatch.agent import pipeline as process
 from ragwatch.agent import store
 from ragwatch.agent.inbox import Inbox
 from ragwatch.agent.pipeline import STARTS_BEFORE_SKIPPING, Pipeline
@@ -132,6 +135,49 @@ def test_a_row_that_kills_the_process_over_and_over_is_set_aside(files: Files) -
     files.put(Requests(30).make(2))
     drain(files.pipeline())
     assert files.count("rag.query.duration") == 5
+
+
+def test_an_agent_that_was_stopped_or_killed_while_idle_sets_nothing_aside(files: Files) -> None:
+    for number in range(STARTS_BEFORE_SKIPPING + 1):
+        pipeline = files.pipeline()
+        if number % 2:
+            pipeline.commit()
+    stopped = Requests(30)
+    for number in range(STARTS_BEFORE_SKIPPING + 1):
+        files.put(stopped.make(number))
+        files.pipeline().commit()  # stopped with work before it
+    drain(files.pipeline())
+    assert files.count("rag.query.duration") == 5 * (STARTS_BEFORE_SKIPPING + 1)
+    assert not View(files.values.directory).state().series("ragwatch.agent.dead_letters")
+
+
+def test_a_disk_that_does_not_take_the_results_costs_nothing(
+    files: Files, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files.put(Requests(30).make(1))
+    opened, refusals, stopping = store.open_store, 2 * STARTS_BEFORE_SKIPPING, threading.Event()
+
+    def small(path: Path) -> sqlite3.Connection:
+        nonlocal refusals
+        connection = opened(path)
+        if refusals:
+            refusals -= 1
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            connection.execute(f"PRAGMA max_page_count={pages}")
+        return connection
+
+    monkeypatch.setattr(store, "open_store", small)
+    monkeypatch.setattr(process, "MAX_PAUSE_S", 0.01)
+    worker = threading.Thread(target=process.run, args=(files.values, stopping))
+    worker.start()
+    try:
+        wait_until(lambda: files.count("rag.query.duration") == 5, 20)
+    finally:
+        stopping.set()
+        worker.join()
+    assert not refusals
+    assert not View(files.values.directory).state().series("ragwatch.agent.dead_letters")
+    assert "nothing is lost" in capsys.readouterr().err
 
 
 def test_an_apps_own_kpis_are_the_newest_point_of_each_process(files: Files) -> None:

@@ -9,6 +9,7 @@ from opentelemetry.trace import Link, SpanContext
 import ragwatch
 from tests.sdk.conftest import Watched
 from tests.support.otlp_values import attributes_of
+from tests.support.procs import Process
 
 
 @pytest.mark.parametrize("watched", [{"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "8"}], indirect=True)
@@ -46,3 +47,18 @@ def test_events_and_links_over_the_limit_are_dropped_and_counted(watched: Watche
     (found,) = watched.spans()
     assert ([event.name for event in found.events], found.dropped_events_count) == (["e0", "e1"], 3)
     assert (len(found.links), found.dropped_links_count) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_SPAN_EVENT_COUNT_LIMIT"],
+)
+def test_a_limit_that_cannot_be_read_is_said_and_the_app_is_watched_all_the_same(variable: str) -> None:
+    code = (
+        "import ragwatch\nragwatch.init(service='a')\nwith ragwatch.query('q'): pass\n"
+        f"import os\nprint(ragwatch.metrics().query_count, ragwatch.telemetry()['faults'], os.environ[{variable!r}])"
+    )
+    with Process.python("-c", code, env={variable: "many", "OTEL_TRACES_EXPORTER": "none"}) as process:
+        assert process.wait(30) == 0, process.output
+        assert process.stdout[-1] == "1 {} many"
+        assert sum(variable in line for line in process.stderr) == 1

@@ -78,3 +78,18 @@ def test_a_user_is_a_hash_only(watched: Watched) -> None:
     line = watched.lines()[0]
     assert line["user"] == "71d4f55f72fa128d"
     assert "ann@" not in everything(watched)
+
+
+def test_strings_of_several_words_are_texts_and_told_apart_by_hash(watched: Watched) -> None:
+    @ragwatch.retrieve
+    def chunks(_question: str) -> list[Any]:
+        return [SECRET, ("horse and cart", 0.5)]
+
+    with ragwatch.query("q"):
+        chunks("q")
+        with ragwatch.rerank() as step:
+            step.documents([SECRET, (SECRET + " again", 0.5), "an id", {"id": "the name of a file.pdf"}])
+    documents = watched.lines()[0]["documents"]
+    assert documents[2:] == ["an id", "the name of a file.pdf"]
+    assert len({*documents}) == 4
+    assert "horse" not in everything(watched)
