@@ -10,6 +10,8 @@ from ragwatch.errors import Rejected
 from ragwatch.resilience.retryable import retry_after_of, status_of, transient
 
 MAX_MESSAGE = 500
+TRACE_ID = "ragwatch_trace_id"
+"""The attribute in which an exception carries the trace that it ended."""
 
 
 class Failure(NamedTuple):
@@ -23,6 +25,8 @@ class Failure(NamedTuple):
     rejected: bool = False
     """A breaker or limit of the function's own turned it away: the document is not to blame."""
     status: int | None = None
+    trace_id: str | None = None
+    """Of the ``ingest`` step, where there was one."""
 
 
 class RemoteError(Exception):
@@ -54,6 +58,7 @@ def failure_of(error: BaseException) -> Failure:
         retry_after_of(error),
         isinstance(error, Rejected),
         status_of(error),
+        getattr(error, TRACE_ID, None),
     )
 
 

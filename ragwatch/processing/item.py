@@ -22,12 +22,15 @@ class Item(NamedTuple):
     source: str
     digest: str
     document: Any
+    too_large: int = 0
+    """Its bytes, where they are more than may be."""
 
 
-def identify(document: Any, key: Key | None = None) -> Item:
+def identify(document: Any, key: Key | None = None, max_bytes: int | None = None) -> Item:
     """The item of a document: a path, a URI or other text, a mapping, or any object.
 
-    ``key`` gives the source, or source and digest. A file's digest is its content's, read in blocks.
+    ``key`` gives the source, or source and digest. A file's digest is its content's, read in blocks; one of more than
+    ``max_bytes`` is not read at all.
 
     >>> identify({"id": "a", "text": "one"}).source
     'a'
@@ -35,6 +38,10 @@ def identify(document: Any, key: Key | None = None) -> Item:
     True
     """
     given = key(document) if key is not None else None
+    size = _size(document) if max_bytes is not None else 0
+    if max_bytes is not None and size > max_bytes:
+        name = given[0] if isinstance(given, tuple) else given or _name_of(document)
+        return Item(str(name)[:MAX_SOURCE], f"{size} bytes", document, size)
     if isinstance(given, tuple):
         return Item(str(given[0])[:MAX_SOURCE], str(given[1]), document)
     source = given
@@ -48,6 +55,25 @@ def identify(document: Any, key: Key | None = None) -> Item:
         return Item(named[:MAX_SOURCE], digest, document)
     digest = _digest(document)
     return Item((source or _id_of(document) or digest)[:MAX_SOURCE], digest, document)
+
+
+def _size(document: Any) -> int:
+    """Bytes of a file or of a text; 0 where that cannot be told without reading it."""
+    path = _path_of(document)
+    if path is not None:
+        try:
+            return path.stat().st_size
+        except OSError:
+            return 0
+    if isinstance(document, str | bytes):
+        return len(document)
+    return max((len(text) for name in _TEXTS if isinstance(text := _read(document, name), str)), default=0)
+
+
+def _name_of(document: Any) -> str:
+    if isinstance(document, Path) or (isinstance(document, str) and len(document) <= MAX_SOURCE):
+        return str(document)
+    return _id_of(document) or _digest(document)
 
 
 def _path_of(document: Any) -> Path | None:

@@ -20,7 +20,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS document (
   pipeline TEXT NOT NULL, source TEXT NOT NULL, digest TEXT NOT NULL, version TEXT NOT NULL,
   state TEXT NOT NULL, attempts INTEGER NOT NULL, suspect INTEGER NOT NULL DEFAULT 0, retry_at REAL,
-  error_type TEXT, reason TEXT, fingerprint TEXT, lettered INTEGER NOT NULL DEFAULT 0,
+  error_type TEXT, reason TEXT, fingerprint TEXT, trace_id TEXT, lettered INTEGER NOT NULL DEFAULT 0,
   first_at REAL NOT NULL, updated_at REAL NOT NULL,
   PRIMARY KEY (pipeline, source)
 ) WITHOUT ROWID;
@@ -29,11 +29,13 @@ CREATE INDEX IF NOT EXISTS by_dead ON document (pipeline, digest) WHERE state = 
 """
 SETTLE = """
 INSERT INTO document
-  (pipeline, source, digest, version, state, attempts, retry_at, error_type, reason, fingerprint, first_at, updated_at)
-VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (pipeline, source) DO UPDATE SET
+  (pipeline, source, digest, version, state, attempts, retry_at, error_type, reason, fingerprint, trace_id, first_at,
+   updated_at)
+VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (pipeline, source) DO UPDATE SET
   digest = excluded.digest, version = excluded.version, state = excluded.state, attempts = excluded.attempts,
   retry_at = excluded.retry_at, error_type = excluded.error_type, reason = excluded.reason,
-  fingerprint = excluded.fingerprint, suspect = 0, lettered = 0, updated_at = excluded.updated_at
+  fingerprint = excluded.fingerprint, trace_id = excluded.trace_id, suspect = 0, lettered = 0,
+  updated_at = excluded.updated_at
 """
 LEASE = """
 INSERT INTO document (pipeline, source, digest, version, state, attempts, first_at, updated_at)
@@ -42,7 +44,8 @@ VALUES (?,?,?,?,'leased',?,?,?) ON CONFLICT (pipeline, source) DO UPDATE SET
   updated_at = excluded.updated_at
 """
 _COLUMNS = (
-    "source, digest, version, state, attempts, suspect, retry_at, error_type, reason, fingerprint, first_at, updated_at"
+    "source, digest, version, state, attempts, suspect, retry_at, error_type, reason, fingerprint, trace_id, first_at, "
+    "updated_at"
 )
 
 
@@ -59,6 +62,7 @@ class Row(NamedTuple):
     error_type: str | None
     reason: str | None
     fingerprint: str | None
+    trace_id: str | None
     first_at: float
     updated_at: float
 
@@ -73,6 +77,7 @@ class Settled(NamedTuple):
     error_type: str | None = None
     reason: str | None = None
     fingerprint: str | None = None
+    trace_id: str | None = None
 
 
 class LedgerInUse(RagwatchError):
@@ -155,7 +160,7 @@ class Ledger:
                 SETTLE,
                 [
                     (self.pipeline, done.item.source, done.item.digest, self.version, done.state, done.attempts,
-                     done.retry_at, done.error_type, done.reason, done.fingerprint, now, now)
+                     done.retry_at, done.error_type, done.reason, done.fingerprint, done.trace_id, now, now)
                     for done in settled
                 ],
             )  # fmt: skip

@@ -42,9 +42,10 @@ class DocumentProcessor:
     bring your own. While it is open the run waits, for ``breaker_wait`` seconds in all, then defers the rest. A
     ``CircuitOpen`` of the function's own defers the document too. ``retry`` is for faults that pass, within the run.
 
-    ``timeout`` is seconds a document. On threads a call that hangs keeps its thread and is given up, at most
-    ``max_hanging`` times; with ``isolation="process"`` its process is ended. ``executor`` is any
-    ``concurrent.futures.Executor``, such as Dask's or Ray's, where ``batch`` documents travel together.
+    A document of more than ``max_bytes`` is dead without being read. ``timeout`` is seconds a document. On threads a
+    call that hangs keeps its thread and is given up, at most ``max_hanging`` times; with ``isolation="process"`` its
+    process is ended. ``executor`` is any ``concurrent.futures.Executor``, such as Dask's or Ray's, where ``batch``
+    documents travel together.
 
     >>> processor = DocumentProcessor(str.upper, pipeline="doctest")
     >>> processor.process(["a", "b", "a"]).success_count
@@ -68,6 +69,7 @@ class DocumentProcessor:
         dead_letter: str | os.PathLike[str] | None = None,
         key: Key | None = None,
         max_attempts: int = 5,
+        max_bytes: int | None = None,
         timeout: float | None = 120.0,
         max_in_flight: int | None = None,
         max_hanging: int = 16,
@@ -88,6 +90,7 @@ class DocumentProcessor:
         self.retry = RetryPolicy(f"ingest.{pipeline}", max_retries=2) if retry is _DEFAULT else retry
         self.breaker_wait = breaker_wait
         self.max_attempts = max_attempts
+        self.max_bytes = max_bytes
         self.max_in_flight = max_in_flight or max(64, 4 * self.workers, 4 * batch)
         self.key = key
         self.progress = progress

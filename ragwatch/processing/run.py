@@ -9,13 +9,13 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ragwatch.error_class import error_class
+from ragwatch.processing.book import Book, Work
 from ragwatch.processing.failure import HANG, Failure, RemoteError
 from ragwatch.processing.item import Item, identify
 from ragwatch.processing.ledger import Ledger, Row, Settled
-from ragwatch.processing.result import DocResult, Outcome
+from ragwatch.processing.result import DocResult
 from ragwatch.processing.tally import IngestTally
 from ragwatch.processing.telemetry import record_step
 from ragwatch.processing.threads import Threads
@@ -30,7 +30,6 @@ MAX_WAITING = 10_000
 """Documents that wait for another try in this run; above it no more input is read."""
 POLL_S = 0.25
 STOP_GRACE_S = 5.0
-LEVEL_INTERVAL_S = 1.0
 
 
 class Workers(Protocol):
@@ -52,16 +51,6 @@ class Workers(Protocol):
         """End."""
 
 
-class Work(NamedTuple):
-    """A document that is to run: its attempts so far (over all runs), and in this run."""
-
-    item: Item
-    attempts: int
-    tries: int
-    fingerprint: str | None
-    suspect: bool
-
-
 class Run:
     """State of one run. ``results`` yields each document's outcome once the ledger has it."""
 
@@ -71,16 +60,12 @@ class Run:
         self._owner = owner
         self._ledger = ledger
         self._workers = workers
-        self._tally = tally
         self._stop = stop
-        self._retry_tally = tally_of(owner.retry.name) if owner.retry else None
+        self._book = Book(ledger, tally, tally_of(owner.retry.name) if owner.retry else None)
         self._ready: deque[Work] = deque()
         self._suspects: deque[Work] = deque()
         self._later: list[tuple[float, int, Work]] = []
         self._running: dict[int, tuple[Work, Any]] = {}
-        self._busy: set[str] = set()
-        self._settled: list[Settled] = []
-        self._outcomes: list[DocResult] = []
         self._tokens = count()
         self._paused_until = 0.0
         self._waited_s = 0.0
@@ -88,7 +73,6 @@ class Run:
         self._deferring = False
         self._alone = False
         """A suspect runs: nothing else may."""
-        self._levels_at = 0.0
 
     def results(self, documents: Iterable[Any]) -> Iterator[DocResult]:
         """Read, lease, hand out, record, until nothing is left."""
@@ -102,7 +86,7 @@ class Run:
                 blocked = blocked or (not self._read_all and self._gate() > 0 and not self._deferring)
                 if not self._running and not self._later and not self._held() and self._read_all:
                     break
-                yield from self._record()
+                yield from self._book.tell()
                 if blocked and not self._running:
                     if not self._wait_for_breaker():
                         self._defer_all()
@@ -110,7 +94,7 @@ class Run:
                 if not self._running and not blocked and not self._read_all and len(self._later) < MAX_WAITING:
                     continue  # all that was read needed nothing
                 self._collect(self._workers.poll(self._patience(blocked)))
-                yield from self._record()
+                yield from self._book.tell()
         except BaseException:
             for _ in self._finish():
                 pass
@@ -128,7 +112,8 @@ class Run:
             self._deferring = False
         elif not self._deferring:
             return
-        items = [identify(document, self._owner.key) for document in islice(source, room)]
+        limit = self._owner.max_bytes
+        items = [identify(document, self._owner.key, limit) for document in islice(source, room)]
         if len(items) < room:
             self._read_all = True
         if not items:
@@ -140,28 +125,32 @@ class Run:
 
     def _sort(self, item: Item, row: Row | None, poison: dict[str, str]) -> None:
         """Decide what a document needs."""
-        if item.source in self._busy:
-            self._say(item.source, "unchanged", reason="a second time in this run")
+        if item.source in self._book.busy:
+            self._book.say(item.source, "unchanged", reason="a second time in this run")
             return
         same = row is not None and row.digest == item.digest and row.version == self._owner.version
         if row is not None and same:
             if row.state == "ok":
-                self._say(item.source, "unchanged", row.attempts)
+                self._book.say(item.source, "unchanged", row.attempts)
                 return
             if row.state == "dead":
-                self._say(item.source, "dead", row.attempts, row.reason or "dead", row.error_type)
+                self._book.say(item.source, "dead", row.attempts, row.reason or "dead", row.error_type)
                 return
+        elif item.too_large:
+            reason = f"{item.too_large} bytes, more than max_bytes={self._owner.max_bytes}"
+            self._book.settle(Work(item), "dead", reason, error_type="DocumentTooLarge")
+            return
         elif item.digest in poison:
             reason = f"same content as {poison[item.digest]}, which is dead"
-            self._settle(Work(item, 0, 0, None, False), "dead", reason, error_type="Poison")
+            self._book.settle(Work(item), "dead", reason, error_type="Poison")
             return
         if self._deferring:
             attempts = row.attempts if row is not None and same else 0
-            self._settle(Work(item, attempts, 0, None, False), "deferred", BREAKER_OPEN)
+            self._book.settle(Work(item, attempts), "deferred", BREAKER_OPEN)
             return
-        self._busy.add(item.source)
+        self._book.busy.add(item.source)
         if row is None or not same:
-            self._ready.append(Work(item, 0, 0, None, False))
+            self._ready.append(Work(item))
             return
         work = Work(item, row.attempts, 0, row.fingerprint, bool(row.suspect))
         if work.suspect:
@@ -194,7 +183,7 @@ class Run:
         if not chosen:
             return blocked
         leased = [(work._replace(attempts=work.attempts + 1, tries=work.tries + 1), ticket) for work, ticket in chosen]
-        self._ledger.write(self._take_settled(), [(work.item, work.attempts) for work, _ in leased], now)
+        self._ledger.write(self._book.take_notes(), [(work.item, work.attempts) for work, _ in leased], now)
         batch = []
         for work, ticket in leased:
             token = next(self._tokens)
@@ -257,10 +246,10 @@ class Run:
         """The run's patience is over: what waits is for the next run, and uses up no attempt."""
         for work in (*self._suspects, *self._ready, *(entry[2] for entry in self._later)):
             if work.suspect:
-                self._say(work.item.source, "deferred", work.attempts, BREAKER_OPEN)
-                self._busy.discard(work.item.source)
+                self._book.say(work.item.source, "deferred", work.attempts, BREAKER_OPEN)
+                self._book.busy.discard(work.item.source)
             else:
-                self._settle(work, "deferred", BREAKER_OPEN)
+                self._book.settle(work, "deferred", BREAKER_OPEN)
         self._suspects.clear()
         self._ready.clear()
         self._later.clear()
@@ -289,13 +278,13 @@ class Run:
                 took = (ticket[0], breaker.clock() - seconds)  # the wait in a queue is not the dependency's time
                 breaker.record(took, None if failure is None else done.error or RemoteError(failure))
         if failure is None:
-            self._settle(work, "ok", value=done.value, seconds=seconds)
+            self._book.settle(work, "ok", value=done.value, seconds=seconds)
         elif failure.rejected:
             self._paused_until = time.monotonic() + min(failure.retry_after_s or 0.1, 60.0)
             back = work._replace(attempts=work.attempts - 1, tries=work.tries - 1)
-            self._settled.append(Settled(back.item, "deferred", back.attempts, reason=failure.message))
+            self._book.note(Settled(back.item, "deferred", back.attempts, reason=failure.message))
             if self._waited_s >= self._owner.breaker_wait:
-                self._settle(back, "deferred", failure.message)
+                self._book.settle(back, "deferred", failure.message)
             else:
                 self._ready.append(back)
         else:
@@ -306,7 +295,7 @@ class Run:
         twice = not failure.transient and failure.fingerprint == work.fingerprint
         if work.attempts >= self._owner.max_attempts or twice:
             why = f"poison, the same failure twice: {reason}" if twice else reason
-            self._settle(work, "dead", why, failure=failure, seconds=seconds)
+            self._book.settle(work, "dead", why, failure=failure, seconds=seconds)
             return
         policy = self._owner.retry
         retry_at = None
@@ -316,64 +305,13 @@ class Run:
             if work.tries <= policy.max_retries and not self._stop.is_set():
                 again = work._replace(fingerprint=failure.fingerprint, suspect=False)
                 state = Settled(
-                    work.item, "failed", work.attempts, retry_at, failure.error_type, reason, failure.fingerprint
-                )
-                self._settled.append(state)
+                    work.item, "failed", work.attempts, retry_at, failure.error_type, reason, failure.fingerprint,
+                    failure.trace_id,
+                )  # fmt: skip
+                self._book.note(state)
                 heapq.heappush(self._later, (retry_at, next(self._tokens), again))
                 return
-        self._settle(work, "failed", reason, failure=failure, seconds=seconds, retry_at=retry_at)
-
-    def _settle(
-        self,
-        work: Work,
-        outcome: Outcome,
-        reason: str = "",
-        *,
-        failure: Failure | None = None,
-        error_type: str | None = None,
-        seconds: float = 0.0,
-        retry_at: float | None = None,
-        value: Any = None,
-    ) -> None:
-        """A document's final outcome in this run."""
-        kind = failure.error_type if failure is not None else error_type
-        fingerprint = failure.fingerprint if failure is not None else None
-        self._settled.append(Settled(work.item, outcome, work.attempts, retry_at, kind, reason or None, fingerprint))
-        self._busy.discard(work.item.source)
-        if self._retry_tally is not None and work.tries:
-            result = "ok" if outcome == "ok" else "exhausted" if failure and failure.transient else "not_retryable"
-            self._retry_tally.add(result, work.tries, seconds if outcome != "ok" else 0.0)
-        self._say(work.item.source, outcome, work.attempts, reason, kind, seconds, retry_at, value)
-
-    def _say(
-        self,
-        source: str,
-        outcome: Outcome,
-        attempts: int = 0,
-        reason: str = "",
-        error_type: str | None = None,
-        seconds: float = 0.0,
-        retry_at: float | None = None,
-        value: Any = None,
-    ) -> None:
-        self._tally.add(outcome)
-        kind = error_class(error_type, reason) if error_type is not None else None
-        self._outcomes.append(DocResult(source, outcome, attempts, reason, error_type, kind, seconds, retry_at, value))
-
-    def _take_settled(self) -> list[Settled]:
-        settled, self._settled = self._settled, []
-        return settled
-
-    def _record(self) -> Iterator[DocResult]:
-        """Write what is settled, then tell of it."""
-        if self._settled:
-            self._ledger.write(self._take_settled(), (), time.time())
-        now = time.monotonic()
-        if now >= self._levels_at:
-            self._levels_at = now + LEVEL_INTERVAL_S
-            self._tally.backlog, self._tally.oldest_at = self._ledger.waiting()
-        outcomes, self._outcomes = self._outcomes, []
-        yield from outcomes
+        self._book.settle(work, "failed", reason, failure=failure, seconds=seconds, retry_at=retry_at)
 
     def _finish(self) -> Iterator[DocResult]:
         """Wait a little for what still runs; what does not end is found by the next run."""
@@ -382,14 +320,13 @@ class Run:
         while self._running and time.monotonic() < until:
             self._collect(self._workers.poll(0.1))
         self._defer_rest()
-        self._levels_at = 0.0
-        yield from self._record()
+        yield from self._book.tell(at_the_end=True)
 
     def _defer_rest(self) -> None:
         for work in (*self._suspects, *self._ready, *(entry[2] for entry in self._later)):
-            self._say(work.item.source, "deferred", work.attempts, "the run was stopped")
+            self._book.say(work.item.source, "deferred", work.attempts, "the run was stopped")
         for work, _ in self._running.values():
-            self._say(work.item.source, "deferred", work.attempts, "still running when the run was stopped")
+            self._book.say(work.item.source, "deferred", work.attempts, "still running when the run was stopped")
 
     def close(self) -> None:
         """End the workers."""

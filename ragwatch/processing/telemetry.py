@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from opentelemetry.context import get_current
 
 from ragwatch import semconv
-from ragwatch.processing.failure import RemoteError
+from ragwatch.processing.failure import TRACE_ID, RemoteError
 from ragwatch.processing.item import Item
 from ragwatch.processing.work import Done
 from ragwatch.sdk.api import ingest
@@ -21,14 +22,18 @@ from ragwatch.sdk.runtime import Active
 def stepped(
     function: Callable[[Any], Any], pipeline: str, source_of: Callable[[Any], str | None]
 ) -> Callable[[Any], Any]:
-    """The function with an ingest step around each call, while ragwatch is on."""
+    """The function with an ingest step around each call, while ragwatch is on; its exceptions carry the trace id."""
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
         async def run_async(document: Any) -> Any:
             async with ingest(pipeline) as step:
                 step.set(semconv.DOCUMENT_ID, source_of(document))
-                return await function(document)
+                try:
+                    return await function(document)
+                except Exception as error:
+                    _mark(error, step)
+                    raise
 
         return run_async
 
@@ -38,9 +43,21 @@ def stepped(
             return function(document)
         with ingest(pipeline) as step:
             step.set(semconv.DOCUMENT_ID, source_of(document))
-            return function(document)
+            try:
+                return function(document)
+            except Exception as error:
+                _mark(error, step)
+                raise
 
     return run
+
+
+def _mark(error: Exception, step: Any) -> None:
+    """Note the trace that an exception ended; an exception without attributes stays as it is."""
+    context = step.get_span_context()
+    if context.is_valid:
+        with suppress(AttributeError, TypeError):
+            setattr(error, TRACE_ID, f"{context.trace_id:032x}")
 
 
 def record_step(pipeline: str, item: Item, done: Done) -> None:
