@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from ragwatch.adapters.pybreaker_observer import observe_pybreaker
+    from ragwatch.adapters.redis_state import RedisState
+    from ragwatch.adapters.stamina_observer import observe_stamina
+    from ragwatch.adapters.tenacity_observer import observe_tenacity
     from ragwatch.config.production import ProductionConfig
     from ragwatch.errors import (
         CircuitOpen,
@@ -36,13 +40,14 @@ if TYPE_CHECKING:
     from ragwatch.record import Document, QueryRecord, Step
     from ragwatch.resilience.adaptive import AdaptiveLimit
     from ragwatch.resilience.breaker import CircuitBreaker
+    from ragwatch.resilience.breakers import breaker, breakers
     from ragwatch.resilience.deadline import deadline
     from ragwatch.resilience.limits import Bulkhead, RateLimit
     from ragwatch.resilience.retry import current_attempt, retry
     from ragwatch.resilience.retry_budget import RetryBudget
     from ragwatch.resilience.retry_policy import RetryPolicy
     from ragwatch.sdk.api import cache, embed, generate, guardrail, ingest, query, rerank, retrieve, tool
-    from ragwatch.sdk.setup import flush, init, metrics, shutdown, telemetry
+    from ragwatch.sdk.setup import app_info, flush, init, metrics, shutdown, telemetry
 
 __all__ = [
     "AdaptiveLimit",
@@ -64,11 +69,15 @@ __all__ = [
     "RAGMetrics",
     "RagwatchError",
     "RateLimit",
+    "RedisState",
     "Rejected",
     "RetryBudget",
     "RetryPolicy",
     "RetryableRAGProcessor",
     "Step",
+    "app_info",
+    "breaker",
+    "breakers",
     "cache",
     "current_attempt",
     "deadline",
@@ -79,6 +88,9 @@ __all__ = [
     "ingest",
     "init",
     "metrics",
+    "observe_pybreaker",
+    "observe_stamina",
+    "observe_tenacity",
     "query",
     "rerank",
     "retrieve",
@@ -88,6 +100,10 @@ __all__ = [
     "tool",
 ]
 _HOMES = {
+    "ragwatch.adapters.pybreaker_observer": ("observe_pybreaker",),
+    "ragwatch.adapters.redis_state": ("RedisState",),
+    "ragwatch.adapters.stamina_observer": ("observe_stamina",),
+    "ragwatch.adapters.tenacity_observer": ("observe_tenacity",),
     "ragwatch.config.production": ("ProductionConfig",),
     "ragwatch.errors": (
         "CircuitOpen", "ConfigError", "ConfigErrors", "DeadlineExceeded", "LimitExceeded", "RagwatchError", "Rejected",
@@ -101,6 +117,7 @@ _HOMES = {
     "ragwatch.record": ("Document", "QueryRecord", "Step"),
     "ragwatch.resilience.adaptive": ("AdaptiveLimit",),
     "ragwatch.resilience.breaker": ("CircuitBreaker",),
+    "ragwatch.resilience.breakers": ("breaker", "breakers"),
     "ragwatch.resilience.deadline": ("deadline",),
     "ragwatch.resilience.limits": ("Bulkhead", "RateLimit"),
     "ragwatch.resilience.retry": ("current_attempt", "retry"),
@@ -109,7 +126,7 @@ _HOMES = {
     "ragwatch.sdk.api": (
         "cache", "embed", "generate", "guardrail", "ingest", "query", "rerank", "retrieve", "tool",
     ),
-    "ragwatch.sdk.setup": ("flush", "init", "metrics", "shutdown", "telemetry"),
+    "ragwatch.sdk.setup": ("app_info", "flush", "init", "metrics", "shutdown", "telemetry"),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
