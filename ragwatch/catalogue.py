@@ -185,8 +185,8 @@ _DECLARED: Final = (
     ),
     Metric("rag.usage.calls", "counter", "{call}", "Model calls by whether their tokens are known.", _app(MODEL, KNOWN)),
     Metric(
-        "rag.cost", "counter", "usd", "Cost of model calls in US dollars; known=false marks calls whose cost is not known.",
-        _app(MODEL, KNOWN), absent="no model call said what it cost",
+        "rag.cost", "counter", "usd", "Cost of model calls in US dollars; a series known=false, always 0, says that a model had calls of unknown cost.",
+        _app(MODEL, KNOWN), absent="no model was called",
     ),
     Metric(
         "rag.breaker.state", "gauge", "{instance}", "Processes whose breaker is in this state.",

@@ -21,11 +21,18 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--insecure", action="store_const", const=True, help="listen off loopback without a token")
     parser.add_argument("--upstream", help="forward everything to http://host:4318 or grpc://host:4317")
     parser.add_argument("--upstream-headers", help="key=value pairs, separated by commas")
+    parser.add_argument("--upstream-timeout-s", help="time-out of one request to the upstream (default 10)")
+    parser.add_argument("--upstream-gzip", action="store_const", const=True, help="compress requests to the upstream")
+    parser.add_argument("--metrics-interval-s", help="how often the KPIs go upstream (default 15)")
     parser.add_argument("--max-inbox-bytes", help="disk for requests that wait (default 1 GiB)")
     parser.add_argument("--max-body-bytes", help="largest request, before and after decompression (default 64 MiB)")
+    parser.add_argument("--max-pending-bytes", help="memory for requests that are being written (default 64 MiB)")
+    parser.add_argument("--max-pending-spans", help="steps that wait for their query's root (default 200,000)")
     parser.add_argument("--queries-kept", help="queries that /api/queries shows (default 500)")
     parser.add_argument("--commit-interval-s", help="how often results become visible (default 0.5)")
     parser.add_argument("--linger-s", help="wait for steps still on their way after a query's root (default 0.25)")
+    parser.add_argument("--incomplete-after-s", help="wait for a root that does not come (default 300)")
+    parser.add_argument("--stream-idle-s", help="silence after which an app's process counts as ended (default 900)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -249,8 +249,9 @@ class Engine:
             known = True
         if step.outcome in _ANSWERED:
             self.state.increment("rag.usage.calls", (service, environment, model, "true" if known else "false"))
-            if step.cost_usd is not None:
-                self.state.increment("rag.cost", (service, environment, model, "true"), step.cost_usd)
+            cost = step.cost_usd
+            priced = (service, environment, model, "false" if cost is None else "true")
+            self.state.increment("rag.cost", priced, cost or 0.0)
 
     def _label(self, record: QueryRecord, service: str, environment: str) -> None:
         label = record.label

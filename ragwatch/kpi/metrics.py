@@ -64,7 +64,7 @@ class RAGMetrics:
         lookups = view.sum(Ratio("rag.cache.lookups", "result", ("hit", "miss")))
         retrievals = view.sum(Ratio("rag.retrieval.requests", "result", ("ok", "empty", "below_threshold")))
         calls = view.sum(Ratio("rag.usage.calls"))
-        costs = view.cells("rag.cost")
+        costs = [value for key, value in view.cells("rag.cost") if key[_position("rag.cost", "known")] == "true"]
         accuracy = wilson(view.judged("good"), view.judged("good") + view.judged("bad"))
         return cls(
             query_count=int(total),
@@ -81,7 +81,7 @@ class RAGMetrics:
             degraded_rate=_share(degraded, answered),
             rejected_rate=_share(rejected, answered + rejected),
             token_coverage=_share(view.sum(Ratio("rag.usage.calls", "known", ("true",))), calls),
-            cost_usd=sum(value for _, value in costs) if costs else None,
+            cost_usd=sum(costs) if costs else None,
             retrieval_accuracy_interval=accuracy,
             recall_at_k=view.means("rag.labelled.recall"),
             mrr=view.means("rag.labelled.reciprocal_rank"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ragwatch.cli import main
 from ragwatch.config.agent import PREFIX, AgentSettings
 from ragwatch.config.loader import load
 from ragwatch.errors import ConfigError
@@ -128,3 +129,11 @@ def test_secrets_are_not_in_the_error_nor_in_the_repr() -> None:
     assert "s3cret" not in str(caught.value)
     settings, _ = load(AgentSettings, {"token": "s3cret"}, prefix=PREFIX, environ={})
     assert "s3cret" not in repr(settings) + repr(settings.values())
+
+
+def test_every_setting_is_an_argument(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["agent", "--help"])
+    said = capsys.readouterr().out
+    missing = [name for name in AgentSettings.model_fields if f"--{name.replace('_', '-')}" not in said]
+    assert not missing

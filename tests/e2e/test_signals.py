@@ -112,7 +112,7 @@ def test_sdk_to_receiver(protocol: str) -> None:
 
 
 def test_sdk_to_agent_to_receiver(tmp_path: Path) -> None:
-    with Sink() as sink, Agent(tmp_path, "--upstream", sink.http_url) as agent:
+    with Sink() as sink, Agent(tmp_path, "--upstream", sink.http_url, "--metrics-interval-s", "1") as agent:
         lines = run_app(agent.http_url)
         wait_until(lambda: len(sink.spans()) == 6 and len(sink.log_records()) == 2, 15)
         check_spans(sink.spans())

@@ -158,6 +158,14 @@ def test_unknown_is_none_and_never_zero() -> None:
     assert metrics.query_count == 0
 
 
+def test_a_cost_that_nobody_said_is_marked_and_not_zero() -> None:
+    unknown = engine_of([query(steps=(step("generate", model="m"),))])
+    assert RAGMetrics.of(unknown.state).cost_usd is None
+    assert [key[-1] for key in unknown.state.series("rag.cost")] == ["false"]
+    known = engine_of([query(steps=(step("generate", model="m", cost_usd=0.5), step("generate", model="m")))])
+    assert RAGMetrics.of(known.state).cost_usd == 0.5
+
+
 def test_label_values_over_the_bound_become_other_and_are_counted() -> None:
     engine = Engine()
     for number in range(150):

@@ -207,6 +207,7 @@ class Sink(SinkReader):
         self._thread = threading.Thread(target=self._loop.run_forever, name="sink-http", daemon=True)
         self._with_grpc = grpc
         self._grpc: Any = None
+        self._server: Any = None
 
     @property
     def received(self) -> list[Received]:
@@ -265,8 +266,8 @@ class Sink(SinkReader):
     def __enter__(self) -> Self:
         self._thread.start()
         serving = asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
-        server = asyncio.run_coroutine_threadsafe(serving, self._loop).result(10)
-        self.http_port = server.sockets[0].getsockname()[1]
+        self._server = asyncio.run_coroutine_threadsafe(serving, self._loop).result(10)
+        self.http_port = self._server.sockets[0].getsockname()[1]
         if self._with_grpc:
             from tests.support.sink_grpc import start_grpc
 
@@ -277,7 +278,7 @@ class Sink(SinkReader):
         self._stopped.set()
         if self._grpc is not None:
             self._grpc.stop(None).wait(5)
-        asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(_end(self._server), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
@@ -290,6 +291,8 @@ class Sink(SinkReader):
                 pass
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the client is gone
+        except asyncio.CancelledError:
+            pass  # the sink ends; a task that says so itself is no error to asyncio's streams
         finally:
             writer.close()
 
@@ -362,7 +365,9 @@ def _write(
     writer.write(head.encode() + body)
 
 
-async def _cancel_others() -> None:
+async def _end(server: asyncio.Server) -> None:
+    server.close()
+    await asyncio.sleep(0)  # a connection that was taken just now begins, so that it can end
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
