@@ -49,8 +49,9 @@ def test_pybreakers_states_are_in_the_log_and_the_kpis(watched: Watched) -> None
 
 def test_a_breaker_that_lost_its_store_says_so(watched: Watched) -> None:
     store = ragwatch.RedisState("redis://127.0.0.1:1/0", refresh_s=60.0)
-    ragwatch.CircuitBreaker("alone-of-test-observed", shared=store)
+    breaker = ragwatch.CircuitBreaker("alone-of-test-observed", shared=store)
     lines = wait_until(lambda: [line for line in watched.lines() if line["event"] == "rag.breaker.shared"])
     (line,) = lines
     assert (line["level"], line["breaker"], line["shared"]) == ("warning", "alone-of-test-observed", False)
+    assert not breaker.shared
     store.close()
