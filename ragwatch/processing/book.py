@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -77,7 +78,6 @@ class Book:
         value: Any = None,
     ) -> None:
         """An outcome to be told that the ledger need not be told of."""
-        self._tally.add(outcome)
         kind = error_class(error_type, reason) if error_type is not None else None
         self._outcomes.append(DocResult(source, outcome, attempts, reason, error_type, kind, seconds, retry_at, value))
 
@@ -95,4 +95,6 @@ class Book:
             self._levels_at = now + LEVEL_INTERVAL_S
             self._tally.backlog, self._tally.oldest_at = self._ledger.waiting()
         outcomes, self._outcomes = self._outcomes, []
+        if outcomes:
+            self._tally.add(Counter([found.outcome for found in outcomes]))
         yield from outcomes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -80,11 +81,8 @@ def _path_of(document: Any) -> Path | None:
     if isinstance(document, Path):
         return document
     if isinstance(document, str) and len(document) < 4096 and "\n" not in document and "\0" not in document:
-        path = Path(document)
-        try:
-            return path if path.is_file() else None
-        except OSError:
-            return None
+        # os.path: a third of pathlib's time for the many documents that are no files
+        return Path(document) if os.path.isfile(document) else None  # noqa: PTH113
     return None
 
 

@@ -1,7 +1,8 @@
 """``DocumentProcessor``: documents through a function, each on its own, resumable, with nothing lost.
 
 One thread coordinates: it reads the input, leases in the ledger, hands out, records. Documents in flight are those that
-are leased and not yet recorded; at most ``max_in_flight`` are, so that a crash costs no more than those once more.
+are leased and not yet recorded: as many as keep the workers busy, at most ``max_in_flight``, so that a crash costs no
+more than those once more.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class DocumentProcessor:
         self.breaker_wait = breaker_wait
         self.max_attempts = max_attempts
         self.max_bytes = max_bytes
-        self.max_in_flight = max_in_flight or max(64, 4 * self.workers, 4 * batch)
+        self.max_in_flight = max_in_flight or max(256, 4 * self.workers, 4 * batch)
         self.key = key
         self.progress = progress
         self._executor = executor
@@ -153,6 +154,11 @@ class DocumentProcessor:
             self.stop()
             raise
         return found
+
+    @property
+    def is_local(self) -> bool:
+        """Whether documents run on workers of its own, whose number is known."""
+        return self._executor is None
 
     def stop(self) -> None:
         """End the run in good order, from any thread: nothing new begins, what runs is recorded."""

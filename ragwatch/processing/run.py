@@ -29,6 +29,7 @@ BREAKER_OPEN = "Circuit breaker open"
 MAX_WAITING = 10_000
 """Documents that wait for another try in this run; above it no more input is read."""
 POLL_S = 0.25
+AHEAD_S = 0.25
 STOP_GRACE_S = 5.0
 
 
@@ -67,6 +68,12 @@ class Run:
         self._later: list[tuple[float, int, Work]] = []
         self._running: dict[int, tuple[Work, Any]] = {}
         self._tokens = count()
+        self._adapts = owner.is_local
+        self._seconds = 0.0
+        """A document's time, smoothed."""
+        self._window = min(owner.max_in_flight, 4 * owner.workers) if self._adapts else owner.max_in_flight
+        """How many may be in flight."""
+        self._started_at = 0.0
         self._paused_until = 0.0
         self._waited_s = 0.0
         self._read_all = False
@@ -76,8 +83,8 @@ class Run:
 
     def results(self, documents: Iterable[Any]) -> Iterator[DocResult]:
         """Read, lease, hand out, record, until nothing is left."""
-        now = time.time()
-        self._ledger.recover(self._owner.max_attempts, now)
+        self._started_at = time.time()
+        self._ledger.recover(self._owner.max_attempts, self._started_at)
         source = iter(documents)
         try:
             while not self._stop.is_set():
@@ -105,7 +112,7 @@ class Run:
 
     def _read(self, source: Iterator[Any]) -> None:
         """Take documents from the input while there is room for them."""
-        room = self._owner.max_in_flight - len(self._running) - self._held()
+        room = self._window - len(self._running) - self._held()
         if self._read_all or room <= 0 or len(self._later) >= MAX_WAITING:
             return
         if self._gate() <= 0:
@@ -132,6 +139,9 @@ class Run:
         if row is not None and same:
             if row.state == "ok":
                 self._book.say(item.source, "unchanged", row.attempts)
+                return
+            if row.state == "failed" and row.updated_at >= self._started_at:
+                self._book.say(item.source, "unchanged", row.attempts, "a second time in this run")
                 return
             if row.state == "dead":
                 self._book.say(item.source, "dead", row.attempts, row.reason or "dead", row.error_type)
@@ -199,7 +209,7 @@ class Run:
             return None
         if self._suspects:
             return self._suspects
-        return self._ready if self._ready and busy < self._owner.max_in_flight else None
+        return self._ready if self._ready and busy < self._window else None
 
     def _ticket(self) -> Any:
         """The breaker's leave for one call, or False."""
@@ -212,7 +222,7 @@ class Run:
 
     def _gate(self) -> float:
         """Seconds until something may run; infinite while a breaker is forced open."""
-        wait = self._paused_until - time.monotonic()
+        wait = self._paused_until - time.monotonic() if self._paused_until else 0.0
         breaker = self._owner.breaker
         if breaker is not None and breaker.state != "closed":
             after = breaker.retry_after()
@@ -265,6 +275,16 @@ class Run:
             self._judge(work, ticket, done)
             if not isinstance(self._workers, Threads):
                 record_step(self._owner.pipeline, work.item, done)
+        if found and self._adapts:
+            self._adapt(found)
+
+    def _adapt(self, found: list[Done]) -> None:
+        """Let as many be in flight as the workers do in ``AHEAD_S``: few slow ones are redone after a crash."""
+        took_s = sum(done.end_ns - done.start_ns for done in found) / len(found) / 1e9
+        self._seconds += (max(took_s, 1e-6) - self._seconds) / 4
+        workers = self._owner.workers
+        ahead = int(workers * AHEAD_S / self._seconds)
+        self._window = min(self._owner.max_in_flight, max(4 * workers, ahead))
 
     def _judge(self, work: Work, ticket: Any, done: Done) -> None:
         """What an attempt means: for the breaker, and for the document."""

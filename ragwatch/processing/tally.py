@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 
+from ragwatch.processing.result import Outcome
 from ragwatch.resilience.tallies import TALLIES, Series
 
 OUTCOMES = ("ok", "failed", "deferred", "dead", "unchanged")
@@ -22,14 +23,14 @@ class IngestTally:
     def forget(self) -> None:
         """Begin again at zero."""
         self._lock = threading.Lock()
-        self.outcomes: Counter[str] = Counter()
+        self.outcomes: Counter[Outcome] = Counter()
         self.backlog: int | None = None
         self.oldest_at: float | None = None
 
-    def add(self, outcome: str) -> None:
-        """One document."""
+    def add(self, outcomes: Counter[Outcome]) -> None:
+        """So many documents of each outcome."""
         with self._lock:
-            self.outcomes[outcome] += 1
+            self.outcomes.update(outcomes)
 
     def totals(self) -> dict[Series, float]:
         """Counters of the catalogue."""
