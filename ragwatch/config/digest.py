@@ -11,7 +11,8 @@ from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 from pydantic_core import to_jsonable_python
 
 from ragwatch.config import shape
-from ragwatch.config.masking import SecretUrl, mask_url, named_like_a_secret, reveal
+from ragwatch.config.masking import SecretUrl, named_like_a_secret, reveal
+from ragwatch.config.urls import mask_url
 
 
 def config_hash(config: BaseModel) -> str:

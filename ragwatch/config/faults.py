@@ -8,8 +8,9 @@ from pydantic import BaseModel, ValidationError
 
 from ragwatch.config import shape
 from ragwatch.config.loaded import Loaded
-from ragwatch.config.masking import MASK, mask_url, named_like_a_secret, reveal
+from ragwatch.config.masking import named_like_a_secret, reveal
 from ragwatch.config.shape import Keys
+from ragwatch.config.urls import MASK, mask_url
 from ragwatch.errors import ConfigError
 
 MAX_SHOWN = 80

@@ -47,8 +47,6 @@ class Loaded:
             level = self.values
             for key in given.keys[:-1]:
                 held = level.get(key)
-                if not isinstance(held, dict):
-                    held = dict(held) if isinstance(held, BaseModel | Mapping) else {}
-                    level[key] = held
-                level = held
+                level[key] = dict(held) if isinstance(held, BaseModel | Mapping) else {}
+                level = level[key]
             level[given.keys[-1]] = given.value

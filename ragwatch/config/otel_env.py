@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 from urllib.parse import unquote
 
+from ragwatch.config.reserved import misspelled_sdk_names
+from ragwatch.config.urls import mask_url
+from ragwatch.config.variables import Variables
+
 Content = Literal["off", "truncated", "full"]
 Signal = Literal["traces", "metrics", "logs"]
 SIGNALS: tuple[Signal, ...] = ("traces", "metrics", "logs")
@@ -70,7 +74,7 @@ class SdkSettings:
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> SdkSettings:
-    """The settings that the environment holds.
+    """The settings that the environment holds, in all its layers (``config.variables``).
 
     >>> settings = read_settings({"RAGWATCH_CONTENT": "yes please", "OTEL_BSP_MAX_QUEUE_SIZE": "many"})
     >>> settings.content, settings.max_queue_size, len(settings.warnings)
@@ -78,7 +82,9 @@ def read_settings(environ: Mapping[str, str] | None = None) -> SdkSettings:
     >>> read_settings({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318/x/"}).endpoints["logs"].url
     'http://c:4318/x/v1/logs'
     """
-    env = _Reader(os.environ if environ is None else environ)
+    env = _Reader(Variables(environ))
+    for name, meant in misspelled_sdk_names(os.environ if environ is None else environ):
+        env.warn(f"{name} is no setting; did you mean {meant!r}?")
     length = env.whole("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", env.whole("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", -1))
     for name in _NOT_HONOURED:
         if env.text(name):
@@ -107,23 +113,23 @@ def read_settings(environ: Mapping[str, str] | None = None) -> SdkSettings:
         attribute_length_limit=None if length < 0 else length,
         event_count_limit=env.whole("OTEL_SPAN_EVENT_COUNT_LIMIT", 128, least=0),
         link_count_limit=env.whole("OTEL_SPAN_LINK_COUNT_LIMIT", 128, least=0),
-        warnings=tuple(env.warnings),
+        warnings=(*env.warnings, *map(str, env.variables.faults)),
     )
 
 
 class _Reader:
     """Reads variables; collects what it cannot read."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
+    def __init__(self, variables: Variables) -> None:
+        self.variables = variables
         self.warnings: list[str] = []
 
     def warn(self, message: str) -> None:
         self.warnings.append(message)
 
     def text(self, name: str) -> str | None:
-        value = self._environ.get(name, "").strip()
-        return value or None
+        value = self.variables.get(name)
+        return (value.strip() or None) if value is not None else None
 
     def flag(self, name: str, *, default: bool) -> bool:
         value = self.text(name)
@@ -222,5 +228,5 @@ class _Reader:
             return self._unreadable(name, value, wanted, default)
 
     def _unreadable(self, name: str, value: str, wanted: str, default: T) -> T:
-        self.warn(f"{name}={value!r} is not {wanted}; {default!r} is used")
+        self.warn(f"{name}={mask_url(value)!r} is not {wanted}; {default!r} is used")
         return default

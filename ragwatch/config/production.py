@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, PrivateAttr, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -17,7 +17,8 @@ from ragwatch.config.digest import config_hash, plain
 from ragwatch.config.faults import faults_of
 from ragwatch.config.loaded import Loaded
 from ragwatch.config.loader import Sources, gather
-from ragwatch.config.masking import SecretUrl, reveal, shown
+from ragwatch.config.masked_repr import masked
+from ragwatch.config.masking import SecretUrl, reveal
 from ragwatch.config.reserved import AGENT_PREFIX, COMMON_NAMES, PREFIX, SDK_NAMES
 from ragwatch.config.variables import Variables
 from ragwatch.errors import ConfigError, ConfigErrors
@@ -60,9 +61,9 @@ class ProductionConfig(BaseSettings):
     model_config = SettingsConfigDict(
         extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True, hide_input_in_errors=True
     )
-    prefixes: ClassVar[tuple[str, ...]] = (PREFIX, "")
+    env_prefixes: ClassVar[tuple[str, ...]] = (PREFIX, "")
     """What variables begin with, the strongest first. An empty prefix lets plain names count."""
-    required: ClassVar[tuple[str, ...]] = ("openai_api_key", "vector_db_url")
+    required_settings: ClassVar[tuple[str, ...]] = ("openai_api_key", "vector_db_url")
     """What ``validate_required_config`` asks for."""
     default_path: ClassVar[Path] = Path("config/production.json")
 
@@ -112,10 +113,10 @@ class ProductionConfig(BaseSettings):
         return default if value is None else reveal(value)
 
     def validate_required_config(self) -> None:
-        """Raise ``ConfigErrors`` (a ``ValueError``) that names everything in ``required`` that is not set."""
+        """Raise ``ConfigErrors`` (a ``ValueError``) that names everything in ``required_settings`` that is not set."""
         faults = []
-        settings = shape.settings_of(type(self), self.prefixes)
-        for key in self.required:
+        settings = shape.settings_of(type(self), self.env_prefixes)
+        for key in self.required_settings:
             value = self.get(key)
             if value is None or (isinstance(value, str) and not value.strip()):
                 setting = settings.get(tuple(key.lower().split(".")))
@@ -124,13 +125,14 @@ class ProductionConfig(BaseSettings):
         if faults:
             raise ConfigErrors(faults)
 
-    def source(self, key: str) -> str:
-        """Where a setting's value came from: ``argument log_level``, ``LOG_LEVEL``, ``prod.yaml:3: log_level``."""
-        return "default" if self._loaded is None else self._loaded.source(self._keys(key))
+    def sources_of(self, key: str) -> tuple[str, ...]:
+        """Where a setting's value came from, and after it the sources that it overrode.
 
-    def overrode(self, key: str) -> tuple[str, ...]:
-        """The sources that had a value for a setting too, and were not strong enough."""
-        return () if self._loaded is None else tuple(given.source for given in self._loaded.on(self._keys(key))[1:])
+        ``argument log_level``, ``LOG_LEVEL``, ``prod.yaml:3: log_level``, ``default``.
+        """
+        keys = tuple(part.lower() for part in key.replace(shape.NESTED, ".").split("."))
+        given = () if self._loaded is None else self._loaded.on(keys)
+        return tuple(found.source for found in given) or ("default",)
 
     @property
     def config_hash(self) -> str:
@@ -138,7 +140,7 @@ class ProductionConfig(BaseSettings):
         return self._hash
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def config_notes(self) -> tuple[str, ...]:
         """What is no fault and good to know: that the default file is not there."""
         return () if self._loaded is None else tuple(self._loaded.notes)
 
@@ -171,38 +173,22 @@ class ProductionConfig(BaseSettings):
     # -- helpers ------------------------------------------------------------------------------------------------------
 
     @classmethod
-    def gather(cls, asked: _Asked) -> Loaded:
-        """What the sources say, before it is validated."""
-        config = cls.model_config
-        variables = Variables(
-            asked.environ,
-            secrets_dir=asked.secrets_dir if asked.secrets_dir is not None else _one(config.get("secrets_dir")),
-            env_file=asked.env_file if asked.env_file is not None else _one(config.get("env_file")),
-        )
-        path, source = _path(asked.path, variables)
-        file = cls.default_path if path is None else Path(path)
-        absent = path is None and not file.exists()
-        names = {name for model in _family(ProductionConfig) for name in _names(model)}
-        known = frozenset((*SDK_NAMES, *COMMON_NAMES, *names))
-        loaded = gather(
-            cls,
-            cls.prefixes,
-            Sources(
-                arguments=asked.arguments,
-                variables=variables,
-                file=None if absent else file,
-                file_source=source or f"default path {file}",
-                is_known=lambda name: name in known or name.startswith(AGENT_PREFIX),
-                known=known,
-            ),
-        )
-        if absent:
-            loaded.notes.append(f"there is no {file}: its settings come from elsewhere")
-        return loaded
+    def inspect_config(
+        cls,
+        config_path: str | os.PathLike[str] | None = None,
+        *,
+        env_file: str | os.PathLike[str] | None = None,
+        secrets_dir: str | os.PathLike[str] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> tuple[Self | None, Loaded]:
+        """The configuration, or None where some of it cannot be used; and what the sources said. Never raises."""
+        made = cls.__new__(cls)
+        loaded = made._fill(_Asked(config_path, env_file, secrets_dir, environ))  # noqa: SLF001  (its own)
+        return (None if loaded.faults else made), loaded
 
     def _fill(self, asked: _Asked) -> Loaded:
         """Become what the sources say; where some of it cannot be used, the faults say so."""
-        loaded = self.gather(asked)
+        loaded = _gather(type(self), asked)
         try:
             BaseModel.__init__(self, **loaded.values)
         except ValueError as error:
@@ -215,19 +201,8 @@ class ProductionConfig(BaseSettings):
         mine, theirs = plain(self, secrets=True), plain(other, secrets=True)
         return tuple(sorted(name for name in {*mine, *theirs} if mine.get(name) != theirs.get(name)))
 
-    def _keys(self, key: str) -> shape.Keys:
-        return tuple(part.lower() for part in key.replace(shape.NESTED, ".").split("."))
-
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        for name, value in super().__repr_args__():
-            field_info = type(self).model_fields.get(name or "")
-            if value is None:
-                continue
-            if isinstance(value, str) and name is not None:
-                secret = field_info is not None and shape.is_secret(name, field_info.annotation)
-                yield name, _Shown(shown(value, secret=True)) if secret else shown(value, secret=False)
-            else:
-                yield name, value
+        yield from ((name, value) for name, value in masked(self) if self.__dict__.get(name, self) is not None)
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -238,13 +213,34 @@ class ProductionConfig(BaseSettings):
         return {"WARN": "WARNING", "FATAL": "CRITICAL"}.get(upper, upper)
 
 
-class _Shown(str):
-    """Text that a repr shows without quotes."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str.__str__(self)
+def _gather(model: type[ProductionConfig], asked: _Asked) -> Loaded:
+    """What the sources say, before it is validated."""
+    config = model.model_config
+    variables = Variables(
+        asked.environ,
+        secrets_dir=asked.secrets_dir if asked.secrets_dir is not None else _one(config.get("secrets_dir")),
+        env_file=asked.env_file if asked.env_file is not None else _one(config.get("env_file")),
+    )
+    path, source = _path(asked.path, variables)
+    file = model.default_path if path is None else Path(path)
+    absent = path is None and not file.exists()
+    names = {name for member in _family(ProductionConfig) for name in _names(member)}
+    known = frozenset((*SDK_NAMES, *COMMON_NAMES, *names))
+    loaded = gather(
+        model,
+        model.env_prefixes,
+        Sources(
+            arguments=asked.arguments,
+            variables=variables,
+            file=None if absent else file,
+            file_source=source or f"default path {file}",
+            is_known=lambda name: name in known or name.startswith(AGENT_PREFIX),
+            known=known,
+        ),
+    )
+    if absent:
+        loaded.notes.append(f"there is no {file}: its settings come from elsewhere")
+    return loaded
 
 
 def _member(value: Any, part: str) -> Any:
@@ -276,7 +272,7 @@ def _family(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 
 def _names(model: type[BaseModel]) -> Iterator[str]:
-    for setting in shape.settings_of(model, getattr(model, "prefixes", (PREFIX,))).values():
+    for setting in shape.settings_of(model, getattr(model, "env_prefixes", (PREFIX,))).values():
         yield from setting.names
 
 

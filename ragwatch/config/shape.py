@@ -143,6 +143,8 @@ def hint(word: str, known: Iterable[str]) -> str:
     >>> hint("redis_ulr", ["redis_url", "log_level"]), hint("x", ["redis_url"])
     ("; did you mean 'redis_url'?", '')
     """
-    by_lower = {name.lower(): name for name in known}
+    by_lower: dict[str, str] = {}
+    for name in known:
+        by_lower.setdefault(name.lower(), name)
     near = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.7)
     return f"; did you mean {by_lower[near[0]]!r}?" if near else ""

@@ -30,7 +30,8 @@ class Taking:
         model: type[BaseModel] | None = self._loaded.model
         path: Keys = ()
         for place, key in enumerate(written):
-            if model is None:
+            if model is None:  # a key of a mapping
+                path = (*path, *written[place:])
                 break
             name = shape.field_named(model, key)
             if name is None:

@@ -84,6 +84,10 @@ class Variables:
         """Every value of a name, the strongest first."""
         return [text for layer in self.layers if (text := self.read(layer, name)) is not None]
 
+    def texts_of(self, names: Iterable[str]) -> list[tuple[str, Text]]:
+        """Every value of several names, of which the first is the strongest in any layer, as OpenTelemetry has it."""
+        return [(name, text) for name in names for text in self.texts(name)]
+
     def get(self, name: str) -> str | None:
         """The strongest value of a name; None where no layer has it."""
         for layer in self.layers:

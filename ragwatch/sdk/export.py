@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ragwatch import __version__
 from ragwatch.config.otel_env import Endpoint, Signal
+from ragwatch.config.urls import mask_url
 
 USER_AGENT = f"ragwatch/{__version__}"
 _RETRYABLE_HTTP = frozenset({429, 502, 503, 504})
@@ -97,11 +98,11 @@ class HttpTransport:
         try:
             response = self._pool.request("POST", self._endpoint.url, body=data, headers=self._headers, redirect=False)
         except (self._failed, OSError) as error:
-            problem = f"{type(error).__name__} at {self._endpoint.url}"
+            problem = f"{type(error).__name__} at {mask_url(self._endpoint.url)}"
             return Answer(False, again=True, problem=problem, reached=False)
         if response.status < 300:
             return Answer(True, **partial_success(self._signal, response.data, self._json))
-        problem = f"HTTP {response.status} from {self._endpoint.url}"
+        problem = f"HTTP {response.status} from {mask_url(self._endpoint.url)}"
         again = response.status in _RETRYABLE_HTTP
         return Answer(False, again, _seconds(response.headers.get("Retry-After")), problem=problem)
 
@@ -141,7 +142,7 @@ class GrpcTransport:
             again = code in _RETRYABLE_GRPC or (code == "RESOURCE_EXHAUSTED" and after is not None)
             details = (error.details() or "").lower()
             reached = code != "UNAVAILABLE" or not ("connect" in details or "dns" in details)
-            problem = f"gRPC {code} from {self._endpoint.url}"
+            problem = f"gRPC {code} from {mask_url(self._endpoint.url)}"
             return Answer(False, again, after, problem=problem, reached=reached)
         return Answer(True, **partial_success(self._signal, reply, False))
 

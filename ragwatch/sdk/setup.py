@@ -1,4 +1,4 @@
-"""``init``, ``flush``, ``shutdown``, ``metrics``, ``telemetry``: the SDK of one process, switched on and off."""
+"""``init``, ``app_info``, ``flush``, ``shutdown``, ``metrics``, ``telemetry``: one process' SDK, switched on and off."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ragwatch.config.otel_env import Content, SdkSettings, read_settings
 from ragwatch.kpi.metrics import RAGMetrics
 from ragwatch.kpi.state import State
 from ragwatch.sdk import guard
+from ragwatch.sdk.app_info import AppInfo, Configuration, say
 from ragwatch.sdk.own_runtime import OwnRuntime
 from ragwatch.sdk.provider import Provider
 from ragwatch.sdk.readable import ForeignSpan
@@ -38,6 +39,7 @@ class _Process:
     recorder: Recorder
     worker: Worker
     resilience: Resilience
+    info: AppInfo
     instance_given: str | None
     pid: int
 
@@ -59,19 +61,47 @@ def init(
     log_queries: bool | None = None,
     attributes: Mapping[str, Any] | None = None,
     sampler: sampling.Sampler | None = None,
+    app_info: Mapping[str, Any] | None = None,
 ) -> None:
     """Switch ragwatch on in this process. Never raises; a second call is a warning.
 
     ``service`` and ``environment`` name the app (also ``OTEL_SERVICE_NAME``, ``RAGWATCH_ENVIRONMENT``); ``content`` is
     ``"off"``, ``"truncated"`` or ``"full"`` (also ``RAGWATCH_CONTENT``) and says whether text may leave the process;
-    ``log_queries`` switches the JSON line a query; ``attributes`` go on the resource. A tracer provider that the app
-    has set already is kept and used.
+    ``log_queries`` switches the JSON line a query; ``attributes`` go on the resource; ``app_info`` is
+    what the function of that name takes. A tracer provider that the app has set already is kept and used.
     """
     try:
         with _lock:
             _init(service, environment, version, content, log_queries, attributes, sampler)
+        if app_info:
+            say(**app_info)
     except Exception as error:  # noqa: BLE001  (the app still runs, and one line says what is wrong)
         guard.fault("init", error)
+
+
+def app_info(
+    *,
+    version: str | None = None,
+    index_version: str | None = None,
+    embedding_model: str | None = None,
+    prompt_version: str | None = None,
+    config: Configuration | str | None = None,
+) -> None:
+    """Say what the app runs: the labels of ``rag.app.info``, so that a change shows beside the numbers it moves.
+
+    ``config`` is a ``ProductionConfig`` (its hash is the label, after a reload too) or a hash. What is not given stays
+    as it was said before; ``version`` is the resource's ``service.version`` unless given. A change is a log event.
+    """
+    try:
+        say(
+            version=version,
+            index_version=index_version,
+            embedding_model=embedding_model,
+            prompt_version=prompt_version,
+            config=config,
+        )
+    except Exception as error:  # noqa: BLE001
+        guard.fault("app_info", error)
 
 
 def flush(timeout_s: float = 10.0) -> bool:
@@ -95,6 +125,7 @@ def shutdown(timeout_s: float | None = None) -> None:
         return
     try:
         process.resilience.close()
+        process.info.close()
         process.worker.stop(process.recorder.settings.shutdown_timeout_s if timeout_s is None else timeout_s)
     except Exception as error:  # noqa: BLE001
         guard.fault("shutdown", error)
@@ -174,8 +205,14 @@ def _init(
     recorder = Recorder(settings, resource, counts=settings.endpoints.get("metrics") is not None)
     worker = Worker(recorder)
     resilience = Resilience(recorder)
-    recorder.collect = resilience.collect
-    _State.process = _Process(recorder, worker, resilience, instance, os.getpid())
+    info = AppInfo(recorder)
+
+    def collect() -> None:
+        resilience.collect()
+        info.collect()
+
+    recorder.collect = collect
+    _State.process = _Process(recorder, worker, resilience, info, instance, os.getpid())
     if foreign is not None:
         Active.runtime = ForeignRuntime(recorder, foreign.get_tracer(semconv.SCOPE_NAME, __version__))
         if recorder.exports_spans and hasattr(foreign, "add_span_processor"):
@@ -258,7 +295,8 @@ def _after_fork() -> None:
         instance = f"{given}-{os.getpid()}" if given else str(uuid.uuid4())
         recorder.start(recorder.resource.merge(Resource({semconv.SERVICE_INSTANCE_ID: instance})))
         process.resilience.forked()
-        _State.process = _Process(recorder, Worker(recorder), process.resilience, given, os.getpid())
+        process.info.forked()
+        _State.process = _Process(recorder, Worker(recorder), process.resilience, process.info, given, os.getpid())
         forks = sys.modules.get("multiprocessing.util")
         if forks is not None:  # it forgets all finalizers, then calls these
             forks.register_after_fork(_State, _at_end_of_child)
