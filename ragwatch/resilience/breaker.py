@@ -161,6 +161,11 @@ class CircuitBreaker(Shares, Guarded):
         happened: list[Any] = []
         return self._asked(self._ask(now, happened), happened)
 
+    def at_once(self) -> Ticket | None:
+        """A ticket where the breaker is closed, disabled or only counts."""
+        now, epoch = self.clock(), self._epoch
+        return (epoch, now) if self._passes else None
+
     async def aacquire(self) -> Ticket:
         """The same; where a shared breaker must ask its store, the event loop goes on meanwhile."""
         now, epoch = self.clock(), self._epoch
@@ -226,19 +231,23 @@ class CircuitBreaker(Shares, Guarded):
             flags |= SLOW
         with self._lock:
             window = self._window
-            if flags or not self._closed or epoch != self._epoch or (window and (window.failed or window.slow)):
+            if flags or not self._closed or epoch != self._epoch:
                 happened = self._took(epoch, flags, now)
             else:
                 self._in_a_row = 0
                 self.tally.ok += 1
-                if window:
-                    window.add(0, now)
-                return
+                if window is None:
+                    return
+                window.add(0, now)
+                if not (window.failed or window.slow):
+                    return
+                happened = []
+                self._check(now, happened)
         if happened or self._store is not None:
             self._report(happened)
 
     def _took(self, epoch: int, flags: int, now: float) -> list[Any]:
-        """Everything but the success of a closed breaker without a stain in its window; under the lock."""
+        """Everything but the success of a closed breaker; under the lock."""
         tally, happened = self.tally, list[Any]()
         if epoch != self._epoch:
             tally.late += 1
@@ -267,10 +276,13 @@ class CircuitBreaker(Shares, Guarded):
         if self._window is not None:
             self._window.add(flags, now)
         if tally.state == "closed":
-            reason = self.policy.reason_to_open(self._in_a_row, self._window)
-            if reason:
-                self._open(now, reason, happened)
+            self._check(now, happened)
         return happened
+
+    def _check(self, now: float, happened: list[Any]) -> None:
+        reason = self.policy.reason_to_open(self._in_a_row, self._window)
+        if reason:
+            self._open(now, reason, happened)
 
     # -- by hand ------------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,9 @@ class Guarded:
         """A ticket for one call, or an exception."""
         raise TypeError(f"{type(self).__name__} guards nothing")
 
+    def at_once(self) -> Any:
+        """A ticket where none needs to be waited for or asked for, else None."""
+
     async def aacquire(self) -> Any:
         """The same, for guards that wait."""
         return self.acquire()
@@ -88,7 +91,7 @@ class Guarded:
 
     async def aattempt(self, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
         """Await a function once under the guard, without its fallback."""
-        ticket = await self.aacquire()
+        ticket = self.at_once() or await self.aacquire()
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
@@ -104,18 +107,51 @@ class Guarded:
         elif inspect.isgeneratorfunction(function):
             guarded = streamed(lambda *args, **kwargs: _Stream(self, function, args, kwargs, rescued=rescued))
         elif inspect.iscoroutinefunction(function):
-            acall = self.acall if rescued else self.aattempt
-
-            async def guarded(*args: Any, **kwargs: Any) -> Any:
-                return await acall(function, *args, **kwargs)
-
+            guarded = self._rescued_coroutine(function) if rescued else self._guarded_coroutine(function)
         else:
-            call = self.call if rescued else self.attempt
-
-            def guarded(*args: Any, **kwargs: Any) -> Any:
-                return call(function, *args, **kwargs)
-
+            guarded = self._rescued_function(function) if rescued else self._guarded_function(function)
         return functools.wraps(function)(guarded)
+
+    def _rescued_function(self, function: Any) -> Any:
+        return lambda *args, **kwargs: self.call(function, *args, **kwargs)
+
+    def _rescued_coroutine(self, function: Any) -> Any:
+        async def guarded(*args: Any, **kwargs: Any) -> Any:
+            return await self.acall(function, *args, **kwargs)
+
+        return guarded
+
+    def _guarded_function(self, function: Any) -> Any:
+        """As ``attempt``, written out: it is on every call's path."""
+        acquire, record = self.acquire, self.record
+
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            ticket = acquire()
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as error:
+                record(ticket, error)
+                raise
+            record(ticket, None, result)
+            return result
+
+        return guarded
+
+    def _guarded_coroutine(self, function: Any) -> Any:
+        """As ``aattempt``, written out: a coroutine less costs 0.2 µs less."""
+        at_once, aacquire, record = self.at_once, self.aacquire, self.record
+
+        async def guarded(*args: Any, **kwargs: Any) -> Any:
+            ticket = at_once() or await aacquire()
+            try:
+                result = await function(*args, **kwargs)
+            except BaseException as error:
+                record(ticket, error)
+                raise
+            record(ticket, None, result)
+            return result
+
+        return guarded
 
     # -- with ---------------------------------------------------------------------------------------------------------
 
