@@ -13,7 +13,7 @@ from tests.processing.machine import LedgerMachine
 QUIET = list(HealthCheck)
 MODEL = settings(max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=QUIET, database=None)
 HUNT = settings(
-    MODEL, max_examples=150, phases=[Phase.generate], report_multiple_bugs=False, print_blob=False, derandomize=True
+    MODEL, max_examples=200, phases=[Phase.generate], report_multiple_bugs=False, print_blob=False, derandomize=True
 )
 
 
