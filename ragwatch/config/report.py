@@ -10,7 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from ragwatch.config import shape
 from ragwatch.config.loaded import Loaded
-from ragwatch.config.masking import named_like_a_secret, shown
+from ragwatch.config.masking import SecretUrl, named_like_a_secret, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,15 @@ def model_rows(loaded: Loaded, made: BaseModel | None) -> list[Row]:
         else:
             value = _part(given[0].keys, keys, given[0].value) if given else default
         secret = setting.secret
+        as_url = any(option is SecretUrl for option in shape.options(setting.field.annotation))
         rows.append(
             Row(
                 name=setting.name,
-                value=shown(value, secret=secret),
+                value=_shown(value, secret=secret, as_url=as_url),
                 source=given[0].source if given else "default",
                 overrode=tuple(
-                    (other.source, shown(_part(other.keys, keys, other.value), secret=secret)) for other in given[1:]
+                    (other.source, _shown(_part(other.keys, keys, other.value), secret=secret, as_url=as_url))
+                    for other in given[1:]
                 ),
                 default="none: it must be set" if default is PydanticUndefined else shown(default, secret=secret),
                 names=setting.names,
@@ -71,6 +73,10 @@ def model_rows(loaded: Loaded, made: BaseModel | None) -> list[Row]:
                 Row(".".join(extra.keys), shown(extra.value, secret=secret), extra.source, (), "", (), "", "", secret)
             )
     return rows
+
+
+def _shown(value: Any, *, secret: bool, as_url: bool) -> str:
+    return shown(SecretUrl(value) if as_url and isinstance(value, str) else value, secret=secret)
 
 
 def _held(made: BaseModel, keys: shape.Keys) -> Any:
