@@ -60,7 +60,7 @@ def _run(args: argparse.Namespace, console: Any) -> int:
     from ragwatch.demo.cache import default_cache_dir, open_index
     from ragwatch.demo.corpus import open_corpus
     from ragwatch.demo.golden import folder_golden, load_golden, packaged_golden
-    from ragwatch.demo.screen import screen
+    from ragwatch.demo.screen import acts_table, screen
     from ragwatch.demo.sidecar import Sidecar
 
     stop = threading.Event()
@@ -106,13 +106,15 @@ def _run(args: argparse.Namespace, console: Any) -> int:
                 _interruptible(played, stop)
             if not console.is_terminal:  # Live leaves the last line open there
                 console.print()
+        if args.faults:
+            console.print(acts_table(played.chapters.all()))
         delivered = ragwatch.flush(10.0)
         settled = sidecar is None or demo.settle(sidecar, ragwatch.telemetry()["sent"].get("traces", 0))
         figures = demo.summary(ragwatch.metrics(), ragwatch.telemetry(), len(known), sidecar)
         wrong = demo.disagreements(figures, played.progress, sidecar)
         _tell(console, args, figures, wrong, delivered=delivered and settled, has_agent=sidecar is not None)
         if args.picture:
-            _draw(args.picture, shown())
+            _draw(args.picture, shown(), *([acts_table(played.chapters.all())] if args.faults else []))
         if args.serve and sidecar is not None:
             console.print(f"the agent keeps running: {sidecar.web_url} (Ctrl-C ends it)")
             _wait(stop)
@@ -177,13 +179,14 @@ def _tell(
         print(json.dumps(figures), flush=True)
 
 
-def _draw(path: Path, table: Any) -> None:
+def _draw(path: Path, *tables: Any) -> None:
     import io
 
     from rich.console import Console
 
     canvas = Console(record=True, width=118, file=io.StringIO(), force_terminal=True)
-    canvas.print(table)
+    for table in tables:
+        canvas.print(table)
     drawn = canvas.export_svg(title="ragwatch demo")
     # the font is the reader's own: a picture must not call a font server
     path.write_text(re.sub(r"@font-face\s*\{.*?\}", "", drawn, flags=re.DOTALL), encoding="utf-8")

@@ -47,6 +47,7 @@ class Rag:
         self._cache: OrderedDict[str, str] = OrderedDict()
         self._cache_size = cache_size
         self._lock = threading.Lock()
+        self.cache_hits = 0
 
     def answer(self, question: str) -> str:
         """The answer to a question, from the cache or made anew; raises what a step raises."""
@@ -67,6 +68,7 @@ class Rag:
             if key not in self._cache:
                 return None
             self._cache.move_to_end(key)
+            self.cache_hits += 1
             return self.faults.cached(key, self._cache)
 
     def embed(self, question: str) -> NDArray[np.float32]:

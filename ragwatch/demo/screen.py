@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ragwatch.catalogue import DURATION_BUCKETS
+from ragwatch.demo.chapters import Chapter
 from ragwatch.demo.session import K, Progress
 from ragwatch.kpi.metrics import RAGMetrics
-from ragwatch.kpi.quality import Estimate
+from ragwatch.kpi.quality import Estimate, wilson
 from ragwatch.semconv import STEPS
 
 
@@ -29,6 +30,27 @@ def screen(metrics: RAGMetrics, progress: Progress, *, queries: int, where: list
     for name, place in where:
         parts.append(Text.assemble((f"{name:<9}", "bold"), place, overflow="fold"))
     return Panel(Group(*parts), title=title, border_style="blue", padding=(0, 1))
+
+
+def acts_table(chapters: list[Chapter]) -> Any:
+    """What each act of an outage did to the KPIs. A right answer cites a document that is known to answer."""
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("act", no_wrap=True)
+    for column in ("queries", "errors", "rejected", "degraded", "p95", f"recall@{K}", "right answers"):
+        table.add_column(column, justify="right")
+    for chapter in chapters:
+        found = chapter.metrics
+        recall = found.recall_at_k.get(str(K))
+        right = wilson(chapter.right, chapter.answered)
+        table.add_row(
+            chapter.name,
+            str(found.query_count),
+            *(_percent(rate) for rate in (found.error_rate, found.rejected_rate, found.degraded_rate)),
+            _quantile(found.p95),
+            "–" if recall is None else f"{recall.value:.2f}",
+            "–" if right is None else f"{right.value:.0%}",
+        )
+    return Panel(table, title="act by act", border_style="blue", padding=(0, 1))
 
 
 def _kpis(metrics: RAGMetrics) -> Table:

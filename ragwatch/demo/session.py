@@ -12,16 +12,19 @@ from typing import Any
 
 import ragwatch
 from ragwatch.demo.app import WatchedRag
+from ragwatch.demo.chapters import Chapters
 from ragwatch.demo.faults import Faults, acts
 from ragwatch.demo.golden import Golden
 from ragwatch.demo.index import Index
 from ragwatch.demo.sidecar import Sidecar
 from ragwatch.demo.traffic import Asked, Done, run, zipf_questions
 from ragwatch.kpi.metrics import RAGMetrics
+from ragwatch.sdk.setup import engine_state
 
 K = 5
 MAX_SHOWN_ERRORS = 3
 SETTLE_TIMEOUT_S = 20.0
+CALM = "all is well"
 
 
 @dataclass(slots=True)
@@ -31,7 +34,8 @@ class Progress:
     asked: int = 0
     failed: int = 0
     rejected: int = 0
-    act: str = "all is well"
+    cache_hits: int = 0
+    act: str = CALM
     errors: list[str] = field(default_factory=list)
     last: str = ""
 
@@ -50,6 +54,7 @@ class Session:
         self._acts = list(acts()) if faults else []
         self._seed = seed
         self._app = WatchedRag(index, top_k=K, faults=self.faults)
+        self.chapters = Chapters(engine_state, CALM)
 
     def ask(self, question: str) -> str:
         """Ask the app, and say which documents are known to answer."""
@@ -70,6 +75,8 @@ class Session:
                 progress.errors = [*progress.errors, f"{type(asked.error).__name__}: {asked.error}"][-MAX_SHOWN_ERRORS:]
             else:
                 progress.last = f"{asked.question} → {str(asked.answer)[:160]}"
+                self.chapters.judge(str(asked.answer), self._golden.get(asked.question, ()))
+            progress.cache_hits = self._app.cache_hits
             self._play()
             changed()
 
@@ -87,6 +94,7 @@ class Session:
         if wanted is not None and self.progress.act != wanted[0]:
             self.faults.stop()
             self.faults.start(wanted[0])
+            self.chapters.begin(wanted[0])
             self.progress.act = wanted[0]
 
 
@@ -126,7 +134,6 @@ def summary(
     return {
         "queries": metrics.query_count,
         "errors": sum(metrics.errors.values()),
-        "rejected": round((metrics.rejected_rate or 0.0) * metrics.n["availability"]),
         "cache_hits": round((metrics.cache_hit_rate or 0.0) * lookups),
         "cache_lookups": lookups,
         "recall_at_5": recall._asdict() if recall else None,
@@ -143,23 +150,21 @@ def summary(
 def disagreements(figures: Mapping[str, Any], progress: Progress, sidecar: Sidecar | None) -> list[str]:
     """Where the app's own count, the SDK's and the agent's are not the same."""
     found = []
-    if figures["queries"] != progress.asked:
-        found.append(f"the app asked {progress.asked} questions, ragwatch counted {figures['queries']}")
-    if figures["errors"] != progress.failed:
-        found.append(f"the app saw {progress.failed} errors, ragwatch counted {figures['errors']}")
-    if figures["rejected"] != progress.rejected:
-        found.append(f"the app saw {progress.rejected} rejections, ragwatch counted {figures['rejected']}")
+    for what, did in (("queries", progress.asked), ("errors", progress.failed), ("cache_hits", progress.cache_hits)):
+        if figures[what] != did:
+            found.append(f"{what}: the app had {did}, ragwatch counted {figures[what]}")
     if sidecar is None:
         return found
-    for what, name, labels in (
-        ("queries", "rag_query_duration_seconds_count", {}),
-        ("errors", "rag_query_errors_total", {}),
-        ("rejected", "rag_query_duration_seconds_count", {"outcome": "rejected"}),
-        ("cache_hits", "rag_cache_lookups_total", {"result": "hit"}),
+    for what, expected, name, labels in (
+        ("queries", figures["queries"], "rag_query_duration_seconds_count", {}),
+        ("errors", figures["errors"], "rag_query_errors_total", {}),
+        ("rejected", progress.rejected, "rag_query_duration_seconds_count", {"outcome": "rejected"}),
+        ("cache hits", figures["cache_hits"], "rag_cache_lookups_total", {"result": "hit"}),
+        ("cache lookups", figures["cache_lookups"], "rag_cache_lookups_total", {}),
     ):
         shown = sidecar.metric(name, **labels)
-        if shown != figures[what]:
-            found.append(f"{what}: ragwatch counted {figures[what]}, the agent's {name} shows {shown:g}")
+        if shown != expected:
+            found.append(f"{what}: {expected} were counted, the agent's {name} shows {shown:g}")
     if figures["spans_sent"] != figures["spans_received"]:
         found.append(f"{figures['spans_sent']} spans were sent, the agent received {figures['spans_received']}")
     return found

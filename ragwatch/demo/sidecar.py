@@ -29,6 +29,7 @@ class Sidecar:
         command = [sys.executable, "-m", "ragwatch.cli", "agent", "--directory", str(self.directory), *options]
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)  # noqa: S603
         self._state = self._wait()
+        self._before = self._samples()
 
     @property
     def endpoint(self) -> str:
@@ -41,14 +42,29 @@ class Sidecar:
         return f"http://127.0.0.1:{self._state['web_port']}"
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of a Prometheus sample over the series that have these labels, as ``/metrics`` shows it."""
-        families = text_string_to_metric_families(_get(f"{self.web_url}/metrics"))
-        return sum(
-            sample.value
-            for family in families
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
+        """The sum of a Prometheus counter over the series that have these labels, as ``/metrics`` shows it.
+
+        What an agent in a directory that was used before had counted already is left out.
+        """
+        return self._shown(name, labels) - sum(
+            value
+            for (known, series), value in self._before.items()
+            if known == name and labels.items() <= dict(series).items()
         )
+
+    def _shown(self, name: str, labels: dict[str, str]) -> float:
+        return sum(
+            value
+            for (known, series), value in self._samples().items()
+            if known == name and labels.items() <= dict(series).items()
+        )
+
+    def _samples(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+        return {
+            (sample.name, tuple(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(_get(f"{self.web_url}/metrics"))
+            for sample in family.samples
+        }
 
     def kpis(self) -> dict[str, Any]:
         """``/api/kpis``."""
