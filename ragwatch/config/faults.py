@@ -43,7 +43,7 @@ def faults_of(error: ValueError, loaded: Loaded) -> list[ConfigError]:
             problem = f"is missing{f': set {setting.names[-1]}' if setting else ''}"
         else:
             problem += _got(item["input"], is_secret=is_secret)
-            if kind == "literal_error" and isinstance(item["input"], str):
+            if kind in {"literal_error", "enum"} and isinstance(item["input"], str):
                 expected = [word.strip("' ") for word in str(item["ctx"]["expected"]).replace(" or ", ",").split(",")]
                 problem += shape.hint(item["input"], expected)
         source = loaded.source(keys) if keys else "its own check"

@@ -88,7 +88,7 @@ def _parsed(suffix: str, text: str) -> tuple[Any, list[tuple[Keys, int]], str]:
             data = tomllib.loads(text)
             return data, list(_toml_lines(text, data)), ""
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        return yaml.safe_load(text), list(_yaml_lines(node, ())), ""
+        return yaml.safe_load(text), list(_yaml_lines(node, (), set())), ""
     except json.JSONDecodeError as error:
         return None, [], f":{error.lineno}:{error.colno}: {error.msg}"
     except tomllib.TOMLDecodeError as error:
@@ -103,11 +103,15 @@ def _parsed(suffix: str, text: str) -> tuple[Any, list[tuple[Keys, int]], str]:
         return None, [], f": {type(error).__name__}: it is nested or sized beyond reason"
 
 
-def _walk(data: dict[Any, Any], above: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+def _walk(
+    data: dict[Any, Any], above: tuple[Any, ...] = (), seen: set[int] | None = None
+) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    seen = set() if seen is None else seen
     for key, value in data.items():
         yield (*above, key), value
-        if isinstance(value, dict):
-            yield from _walk(value, (*above, key))
+        if isinstance(value, dict) and id(value) not in seen:
+            seen.add(id(value))
+            yield from _walk(value, (*above, key), seen)
 
 
 def _json_lines(text: str) -> Iterator[tuple[Keys, int]]:
@@ -139,14 +143,15 @@ def _json_lines(text: str) -> Iterator[tuple[Keys, int]]:
         held = (word, line) if word.startswith('"') else None
 
 
-def _yaml_lines(node: yaml.Node | None, above: Keys) -> Iterator[tuple[Keys, int]]:
-    if not isinstance(node, yaml.MappingNode):
-        return
+def _yaml_lines(node: yaml.Node | None, above: Keys, seen: set[int]) -> Iterator[tuple[Keys, int]]:
+    if not isinstance(node, yaml.MappingNode) or id(node) in seen:
+        return  # an alias has no lines of its own, and many of them may stand for billions of keys
+    seen.add(id(node))
     for key, value in node.value:
         if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
             keys = (*above, str(key.value))
             yield keys, key.start_mark.line + 1
-            yield from _yaml_lines(value, keys)
+            yield from _yaml_lines(value, keys, seen)
 
 
 def _toml_lines(text: str, data: dict[str, Any]) -> Iterator[tuple[Keys, int]]:

@@ -96,6 +96,16 @@ def nested(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
+def item_model(annotation: Any) -> type[BaseModel] | None:
+    """The model that the items of a list or the values of a mapping are."""
+    for option in options(annotation):
+        if get_origin(option) in {*_LISTS, dict, Mapping}:
+            found = [nested(arg) for arg in get_args(option) if arg is not Ellipsis]
+            if found and found[-1] is not None:
+                return found[-1]
+    return None
+
+
 def origins(annotation: Any) -> set[Any]:
     """The classes that an annotation allows: ``list[str] | None`` is ``{list}``."""
     return {get_origin(option) or option for option in options(annotation)}

@@ -44,7 +44,19 @@ class Taking:
                 below = (*written, str(key))
                 self.value(below, held, file.source(below) if file is not None else source, file)
             return
+        self._items(self._annotation(path), path, value, source)
         self._loaded.given.append(Given(path, value, source))
+
+    def _items(self, annotation: Any, path: Keys, value: Any, source: str) -> None:
+        """Say which keys of models in a list or a mapping are none: pydantic drops them without a word."""
+        model = shape.item_model(annotation)
+        if model is None:
+            return
+        pairs = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+        for place, item in pairs:
+            for key in item if isinstance(item, Mapping) else ():
+                if shape.field_named(model, str(key)) is None and model.model_config.get("extra") is None:
+                    self._stranger(model, (*path, str(place), str(key)), None, source)
 
     def variables(self, variables: Variables, layer: Layer, is_known: Callable[[str], bool], known: set[str]) -> None:
         """Take one layer's variables; one under the first prefix that nobody knows is a fault."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import pickle
+import re
+from enum import Enum
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
+import ragwatch
 from ragwatch.config.agent import PREFIX, AgentSettings
 from ragwatch.config.loader import load
 from ragwatch.config.production import ProductionConfig
+from ragwatch.config.reserved import COMMON_NAMES, SDK_NAMES
 from ragwatch.errors import ConfigErrors
 
 
@@ -228,3 +232,39 @@ def test_errors_travel_between_processes() -> None:
     twin = pickle.loads(pickle.dumps(caught.value))
     assert str(twin) == str(caught.value)
     assert [fault.source for fault in twin.faults] == [fault.source for fault in caught.value.faults]
+
+
+def test_keys_of_models_in_lists_and_mappings_are_checked_too(tmp_path: Path) -> None:
+    class Pools(ProductionConfig):
+        pools: list[Pool] = Field(default_factory=list)
+        by_name: dict[str, Pool] = Field(default_factory=dict)
+
+    file = tmp_path / "c.yaml"
+    file.write_text("pools:\n- {size: 1}\n- {sise: 2}\nby_name:\n  a: {timeout: 1}\n")
+    with pytest.raises(ConfigErrors) as caught:
+        Pools(file, _environ={})
+    assert [(fault.setting, fault.problem) for fault in caught.value.faults] == [
+        ("pools.1.sise", "is no setting; did you mean 'size'?"),
+        ("by_name.a.timeout", "is no setting; did you mean 'timeout_s'?"),
+    ]
+    assert Pools(_environ={"POOLS": '[{"size": "2"}]'}).pools == [Pool(size=2)]
+
+
+def test_a_choice_of_an_enum_has_a_suggestion() -> None:
+    class Region(Enum):
+        EUROPE = "europe"
+        ASIA = "asia"
+
+    class Placed(ProductionConfig):
+        region: Region = Region.ASIA
+
+    with pytest.raises(ConfigErrors, match="got 'eurpoe'; did you mean 'europe'"):
+        Placed(_environ={"REGION": "eurpoe"})
+
+
+def test_every_name_under_ragwatch_that_the_code_reads_is_known() -> None:
+    package = Path(ragwatch.__file__).parent
+    texts = (path.read_text(encoding="utf-8") for path in package.rglob("*.py") if path.parent.name != "config")
+    read = {name for text in texts for name in re.findall(r"RAGWATCH_[A-Z_]*[A-Z]\b", text)}
+    agent = {name for name in read if name.startswith("RAGWATCH_AGENT_")}
+    assert read - agent <= {*SDK_NAMES, *COMMON_NAMES}

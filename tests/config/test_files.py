@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragwatch.config.files import read_file
@@ -33,6 +33,7 @@ def keys_of(data: dict[str, Any], above: tuple[str, ...] = ()) -> list[tuple[str
     return found
 
 
+@settings(deadline=None, max_examples=60)
 @given(TREES, st.integers(0, 3))
 def test_every_key_of_json_has_its_line(data: dict[str, Any], indent: int) -> None:
     data.pop("$schema", None)
@@ -48,6 +49,7 @@ def test_every_key_of_json_has_its_line(data: dict[str, Any], indent: int) -> No
         assert f"{json.dumps(keys[-1])}:" in lines[line - 1]
 
 
+@settings(deadline=None, max_examples=60)
 @given(TREES)
 def test_every_key_of_yaml_has_its_line(data: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as directory:
@@ -78,3 +80,12 @@ def test_yaml_merges_are_no_duplicates() -> None:
         found = read_file(path, "test")
     assert found.faults == ()
     assert found.values["own"] == {"a": 1, "b": 3}
+
+
+def test_aliases_that_stand_for_billions_of_keys_cost_nothing(tmp_path: Path) -> None:
+    levels = ["a0: &a0 {x: 1, y: 2}"]
+    levels += [f"a{n}: &a{n} {{x: *a{n - 1}, y: *a{n - 1}}}" for n in range(1, 40)]
+    (tmp_path / "c.yaml").write_text("\n".join(levels))
+    assert len(read_file(tmp_path / "c.yaml", "test").lines) < 200
+    (tmp_path / "c.yaml").write_text("a: &a\n  b: *a\n")
+    assert read_file(tmp_path / "c.yaml", "test").lines[("a", "b")] == 2

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import AliasChoices, BaseModel, Field, SecretStr
 
@@ -131,6 +131,7 @@ def test_a_source_alone_wins_over_the_default_and_unset_is_the_default(key: str,
                 assert config.sources_of(other) == ("default",)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.sets(st.sampled_from(SOURCES), min_size=1), st.sampled_from(["max_concurrent_queries", "pool__size"]))
 def test_any_set_of_sources_is_listed_in_order(sources: set[str], key: str) -> None:
     with tempfile.TemporaryDirectory() as directory:

@@ -10,7 +10,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
@@ -59,6 +59,7 @@ def everywhere(secret: str) -> dict[str, str]:
     }
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.text("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789_-", min_size=12, max_size=60))
 def test_no_secret_is_shown_whatever_it_is(secret: str) -> None:
     secret = f"Zq{secret}"
@@ -119,6 +120,7 @@ def test_no_secret_is_in_the_error_of_a_broken_file(tmp_path: Path, name: str, t
     assert f"{name}:" in str(caught.value)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.sampled_from(["check", "show", "explain", "schema"]), st.booleans(), st.booleans())
 def test_no_secret_is_printed(action: str, as_json: bool, broken: bool) -> None:
     environ = {"RAGWATCH_AGENT_TOKEN": SECRET, "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={SECRET}"}
@@ -138,6 +140,7 @@ def test_no_secret_is_printed(action: str, as_json: bool, broken: bool) -> None:
     assert SECRET not in out.getvalue()
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=8))
 def test_the_password_of_a_url_is_masked_whatever_it_is(password: str) -> None:
     secret = f"Qz{password}zQ"
