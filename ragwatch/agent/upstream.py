@@ -10,6 +10,7 @@ import urllib3
 
 from ragwatch import __version__
 from ragwatch.config.agent_values import AgentValues
+from ragwatch.config.urls import mask_url
 
 RETRYABLE_HTTP = frozenset({429, 502, 503, 504})
 RETRYABLE_GRPC = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
@@ -49,7 +50,7 @@ class HttpUpstream:
 
     def __init__(self, settings: AgentValues) -> None:
         self._url = (settings.upstream or "").rstrip("/")
-        self.name = urlsplit(self._url).netloc
+        self.name = urlsplit(self._url).netloc.rpartition("@")[2]
         self._gzip = settings.upstream_gzip
         self._headers = {
             **settings.upstream_headers,
@@ -67,7 +68,7 @@ class HttpUpstream:
         try:
             response = self._pool.request("POST", url, body=data, headers=self._headers, redirect=False)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            return Answer(False, again=True, problem=f"{type(error).__name__} at {url}")
+            return Answer(False, again=True, problem=f"{type(error).__name__} at {mask_url(url)}")
         if response.status < 300:
             return Answer(True)
         after = response.headers.get("Retry-After", "")
@@ -75,7 +76,7 @@ class HttpUpstream:
             False,
             again=response.status in RETRYABLE_HTTP,
             after_s=float(after) if after.isdigit() else None,
-            problem=f"HTTP {response.status} from {url}",
+            problem=f"HTTP {response.status} from {mask_url(url)}",
         )
 
 
@@ -87,7 +88,7 @@ class GrpcUpstream:
 
         self._grpc = grpc
         split = urlsplit(settings.upstream or "")
-        self.name = split.netloc
+        self.name = split.netloc.rpartition("@")[2]
         self._timeout_s = settings.upstream_timeout_s
         self._metadata = [(key, held) for key, held in settings.upstream_headers.items()]
         compression = grpc.Compression.Gzip if settings.upstream_gzip else grpc.Compression.NoCompression

@@ -41,8 +41,10 @@ def run(args: argparse.Namespace) -> int:
     from ragwatch.config.agent import PREFIX, AgentSettings
     from ragwatch.config.loader import load
 
-    named = args.config or os.environ.get(f"{PREFIX}CONFIG") or None
+    variable = f"{PREFIX}CONFIG"
+    named = args.config or os.environ.get(variable) or None
+    file, source = Path(named) if named else None, "" if args.config else variable
     given = {key: value for key, value in vars(args).items() if key not in {"verb", "config"}}
-    settings, sources = load(AgentSettings, given, prefix=PREFIX, file=Path(named) if named else None)
+    settings, sources = load(AgentSettings, given, prefix=PREFIX, file=file, file_source=source)
     hand_over(settings.values(), sources)
     return 0

@@ -187,8 +187,16 @@ def _agent(args: argparse.Namespace, _: object) -> Section:
     from ragwatch.config.report import model_rows
 
     environ = _environ(args)
-    named = (args.config if args.settings == "agent" else None) or environ.get(f"{PREFIX}CONFIG") or None
-    made, loaded = attempt(AgentSettings, {}, prefix=PREFIX, file=Path(named) if named else None, environ=environ)
+    own = args.config if args.settings == "agent" else None
+    named = own or environ.get(f"{PREFIX}CONFIG") or None
+    made, loaded = attempt(
+        AgentSettings,
+        {},
+        prefix=PREFIX,
+        file=Path(named) if named else None,
+        file_source="" if own else f"{PREFIX}CONFIG",
+        environ=environ,
+    )
     return Section("agent", model_rows(loaded, made), loaded.faults, loaded.notes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ragwatch.config.agent_values import AgentValues
+from ragwatch.config.masked_repr import masked
 
 PREFIX = "RAGWATCH_AGENT_"
 MIB = 1 << 20
@@ -66,6 +68,9 @@ class AgentSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """``config.loader`` merges the sources itself, since it must say where each value came from."""
         return (init_settings,)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        yield from masked(self)
 
     @field_validator("upstream")
     @classmethod

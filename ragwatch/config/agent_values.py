@@ -33,7 +33,7 @@ class AgentValues:
     incomplete_after_s: float = 300.0
     max_pending_spans: int = 200_000
     stream_idle_s: float = 900.0
-    upstream: str | None = None
+    upstream: str | None = field(default=None, repr=False)
     upstream_headers: dict[str, str] = field(default_factory=dict, repr=False)
     upstream_timeout_s: float = 10.0
     upstream_gzip: bool = False

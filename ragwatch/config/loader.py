@@ -65,13 +65,14 @@ def load(
     *,
     prefix: str,
     file: Path | None = None,
+    file_source: str = "",
     environ: Mapping[str, str] | None = None,
 ) -> tuple[M, dict[str, str]]:
     """A command's settings, and the source of each; ``ConfigErrors`` names every one that cannot be used.
 
     An argument that is None was not given; one that is no setting is the command's own.
     """
-    made, loaded = attempt(model, arguments, prefix=prefix, file=file, environ=environ)
+    made, loaded = attempt(model, arguments, prefix=prefix, file=file, file_source=file_source, environ=environ)
     if made is None:
         del arguments, environ
         raise ConfigErrors(loaded.faults)
@@ -84,6 +85,7 @@ def attempt(
     *,
     prefix: str,
     file: Path | None = None,
+    file_source: str = "",
     environ: Mapping[str, str] | None = None,
 ) -> tuple[M | None, Loaded]:
     """A command's settings, or None where some cannot be used; and what the sources said."""
@@ -91,7 +93,7 @@ def attempt(
         arguments={key: value for key, value in arguments.items() if value is not None and key in model.model_fields},
         variables=Variables(environ),
         file=file,
-        file_source=f"argument --config {file}",
+        file_source=file_source or f"argument --config {file}",
         argument_source=lambda name: f"argument --{name.replace('_', '-')}",
         is_known=frozenset(AGENT_NAMES).__contains__,
     )

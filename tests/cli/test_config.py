@@ -202,3 +202,14 @@ def test_the_agent_s_file_is_checked_too(capsys: pytest.CaptureFixture[str], tmp
     code, out, _ = run(capsys, "check", "--settings", "agent", "--config", "agent.toml")
     assert code == 1
     assert "agent.toml:1: htpt_port" in out
+
+
+def test_a_file_that_a_variable_names_is_said_by_the_variable(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGWATCH_AGENT_CONFIG", "none.toml")
+    code, out, _ = run(capsys, "check", "--settings", "agent")
+    assert code == 1
+    assert "(from RAGWATCH_AGENT_CONFIG)" in out
+    assert main(["agent"]) == 2
+    assert "(from RAGWATCH_AGENT_CONFIG): none.toml cannot be read" in capsys.readouterr().err

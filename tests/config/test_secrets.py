@@ -14,10 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
+from ragwatch.agent.upstream import upstream
 from ragwatch.cli import main
+from ragwatch.config.agent import PREFIX, AgentSettings
+from ragwatch.config.loader import load
+from ragwatch.config.otel_env import Endpoint
 from ragwatch.config.production import ProductionConfig
 from ragwatch.config.report import model_rows
 from ragwatch.config.urls import mask_url
+from ragwatch.sdk.export import transport
 
 SECRET = "hunter2-hunter2"
 
@@ -155,3 +160,25 @@ def test_a_secret_from_a_file_is_not_shown_either() -> None:
         config = Config(_environ={"OPENAI_API_KEY_FILE": str(path)})
         assert SECRET not in repr(model_rows(config._loaded, config))  # type: ignore[arg-type]
         assert config.get("OPENAI_API_KEY") == SECRET
+
+
+def test_a_password_in_the_agent_s_upstream_is_not_shown() -> None:
+    url = f"http://app:{SECRET}@collector:4318"
+    settings, _ = load(AgentSettings, {"upstream": url}, prefix=PREFIX, environ={})
+    assert SECRET not in repr(settings) + str(settings) + repr(settings.values())
+    assert settings.values().upstream == url
+    assert SECRET not in upstream(settings.values()).name
+    with pytest.raises(ValueError, match="should begin with") as caught:
+        load(AgentSettings, {"upstream": f"ftp://app:{SECRET}@collector"}, prefix=PREFIX, environ={})
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_a_password_in_the_sdk_s_endpoint_is_not_in_what_it_says(protocol: str) -> None:
+    endpoint = Endpoint(f"http://app:{SECRET}@127.0.0.1:1/v1/traces", protocol, timeout_s=1.0)
+    found = transport("traces", endpoint)
+    answer = found.send(b"")
+    found.close()
+    assert not answer.delivered
+    assert "127.0.0.1:1" in answer.problem
+    assert SECRET not in answer.problem
