@@ -43,9 +43,10 @@ if TYPE_CHECKING:
     from ragwatch.resilience.breakers import breaker, breakers
     from ragwatch.resilience.deadline import deadline
     from ragwatch.resilience.limits import Bulkhead, RateLimit
-    from ragwatch.resilience.retry import current_attempt, retry
+    from ragwatch.resilience.retry import retry
     from ragwatch.resilience.retry_budget import RetryBudget
     from ragwatch.resilience.retry_policy import RetryPolicy
+    from ragwatch.resilience.retry_run import current_attempt
     from ragwatch.sdk.api import cache, embed, generate, guardrail, ingest, query, rerank, retrieve, tool
     from ragwatch.sdk.setup import app_info, flush, init, metrics, shutdown, telemetry
 
@@ -120,9 +121,10 @@ _HOMES = {
     "ragwatch.resilience.breakers": ("breaker", "breakers"),
     "ragwatch.resilience.deadline": ("deadline",),
     "ragwatch.resilience.limits": ("Bulkhead", "RateLimit"),
-    "ragwatch.resilience.retry": ("current_attempt", "retry"),
+    "ragwatch.resilience.retry": ("retry",),
     "ragwatch.resilience.retry_budget": ("RetryBudget",),
     "ragwatch.resilience.retry_policy": ("RetryPolicy",),
+    "ragwatch.resilience.retry_run": ("current_attempt",),
     "ragwatch.sdk.api": (
         "cache", "embed", "generate", "guardrail", "ingest", "query", "rerank", "retrieve", "tool",
     ),

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, Protocol
 
-from ragwatch.errors import ConfigError
+from ragwatch.errors import ConfigError, Rejected
 from ragwatch.resilience.breaker_policy import is_cancellation
-from ragwatch.resilience.events import Listener
+from ragwatch.resilience.events import Listener, log
 from ragwatch.resilience.limits import Bulkhead, priority
+from ragwatch.resilience.retryable import transient
 
 SHARES = {0: 1.0, -1: 0.8}
 """Up to which share of the limit calls of a priority are let in: 0.6 below -1, all above 0."""
@@ -91,7 +92,9 @@ class Aimd:
 class AdaptiveLimit(Bulkhead):
     """A bulkhead whose size follows the dependency, between ``min_limit`` and ``max_limit``.
 
-    Calls of a low priority (``priority.set(-1)`` in their context) are turned away first, with the reason ``shed``.
+    It falls at exceptions that ``overloaded`` accepts (by default what is transient: time-outs, lost connections, 429,
+    5xx); others say nothing of the dependency's load. Calls of a low priority (``priority.set(-1)`` in their context)
+    are turned away first, with the reason ``shed``.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class AdaptiveLimit(Bulkhead):
         min_limit: int = 1,
         max_limit: int = 200,
         algorithm: Literal["gradient", "aimd"] | Algorithm = "gradient",
+        overloaded: Callable[[BaseException], bool] = transient,
         max_wait: float = 0.0,
         max_queue: int = 1000,
         fallback: Callable[..., Any] | None = None,
@@ -123,15 +127,25 @@ class AdaptiveLimit(Bulkhead):
         if isinstance(algorithm, str):
             algorithm = Gradient() if algorithm == "gradient" else Aimd()
         self._algorithm = algorithm
+        self._overloaded = overloaded
 
     def record(self, ticket: float, error: BaseException | None = None, result: Any = None) -> None:  # noqa: ARG002
-        """The call is over: learn from it. A cancelled call says nothing."""
-        if error is None or not is_cancellation(error):
+        """The call is over: learn from it. A cancelled call, or one that failed by itself, says nothing."""
+        if error is None or self._says_overload(error):
             took_s = self.clock() - ticket
             with self._lock:
                 found = self._algorithm.update(self._limit, took_s, self.running, failed=error is not None)
                 self._limit = self._level.value = min(self._max, max(self._min, found))
         self.release()
+
+    def _says_overload(self, error: BaseException) -> bool:
+        if is_cancellation(error) or isinstance(error, Rejected):
+            return False
+        try:
+            return self._overloaded(error)
+        except Exception:  # noqa: BLE001  (the app's own predicate)
+            log.exception("ragwatch: overloaded of limit %s failed; the call says nothing", self.name)
+            return False
 
     def _share(self) -> float:
         level = priority.get()

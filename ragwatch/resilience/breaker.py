@@ -20,7 +20,7 @@ from ragwatch.resilience.at_fork import renewed_after_fork
 from ragwatch.resilience.breaker_policy import BreakerPolicy, Predicate, is_cancellation, judge_of
 from ragwatch.resilience.breaker_tally import BreakerTally
 from ragwatch.resilience.deadline import attempt_expired
-from ragwatch.resilience.events import BreakerState, FallbackUsed, Listener, Rejection, Transition, log, tell
+from ragwatch.resilience.events import BreakerState, Listener, Rejection, Transition, log, tell
 from ragwatch.resilience.guarded import Guarded
 from ragwatch.resilience.sharing import SharedState, Shares
 from ragwatch.resilience.tallies import TALLIES
@@ -380,14 +380,13 @@ class CircuitBreaker(Shares, Guarded):
 
     # -- around code: what ``Guarded`` asks ---------------------------------------------------------------------------
 
-    def substitute(self, error: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The fallback's answer to an exception; raises the exception again where there is no fallback for it."""
-        if self.fallback is None or not (isinstance(error, CircuitOpen) or self.judge(error)):
-            raise error
-        answer = self.fallback(error, *args, **kwargs)
-        reason = "open" if isinstance(error, CircuitOpen) else type(error).__qualname__
-        tell(self.listeners, FallbackUsed(self.name, reason))
-        return answer
+    def rescues(self, error: BaseException) -> bool:
+        """Whether the fallback answers to this exception: to a rejection, and to what counts as a failure."""
+        return isinstance(error, CircuitOpen) or self.judge(error)
+
+    def why(self, error: BaseException) -> str:
+        """The reason of a fallback, in a word."""
+        return "open" if isinstance(error, CircuitOpen) else type(error).__qualname__
 
     def __repr__(self) -> str:
         return f"<CircuitBreaker {self.name!r} {self.state}>"

@@ -59,7 +59,8 @@ class AttemptFailed:
     """An attempt under a retry policy failed.
 
     ``delay_s`` is the wait before the next; None when there is none, and ``result`` then says why: exhausted,
-    not_retryable, budget, deadline.
+    not_retryable, budget, deadline. ``along_path`` is the attempts so far, and the one to come, times those of the
+    retries around this one.
     """
 
     operation: str
@@ -68,6 +69,7 @@ class AttemptFailed:
     elapsed_s: float
     delay_s: float | None
     result: str | None = None
+    along_path: int = 1
 
 
 Event = Transition | Rejection | FallbackUsed | Sharing | AttemptFailed

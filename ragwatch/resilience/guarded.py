@@ -10,10 +10,12 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from types import TracebackType
+from types import CoroutineType, TracebackType
 from typing import Any, Self, TypeVar
 
-from ragwatch.errors import Rejected
+from ragwatch.errors import LimitExceeded, Rejected
+from ragwatch.resilience.events import FallbackUsed, Listener, tell
+from ragwatch.resilience.kinds import kind_of
 from ragwatch.resilience.streams import as_async_generator, as_generator, async_streamed, streamed
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,7 +26,9 @@ _held: ContextVar[tuple[tuple[int, Any], ...]] = ContextVar("ragwatch_guards", d
 class Guarded:
     """The four kinds of callable, and the context managers, over ``acquire`` and ``record``."""
 
+    name: str
     fallback: Callable[..., Any] | None = None
+    listeners: tuple[Listener, ...] = ()
 
     def acquire(self) -> Any:
         """A ticket for one call, or an exception."""
@@ -40,9 +44,21 @@ class Guarded:
     def record(self, ticket: Any, error: BaseException | None = None, result: Any = None) -> None:
         """Take what came of the call."""
 
-    def substitute(self, error: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG002
+    def rescues(self, error: BaseException) -> bool:
+        """Whether the fallback answers to this exception: to a rejection of this guard's own."""
+        return isinstance(error, LimitExceeded) and error.name == self.name
+
+    def substitute(self, error: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The fallback's answer to a call with these arguments, or the exception again."""
-        raise error
+        if self.fallback is None or not self.rescues(error):
+            raise error
+        answer = self.fallback(error, *args, **kwargs)
+        tell(self.listeners, FallbackUsed(self.name, self.why(error)))
+        return answer
+
+    def why(self, error: BaseException) -> str:
+        """The reason of a fallback, in a word."""
+        return error.reason if isinstance(error, Rejected) else type(error).__qualname__
 
     def begun(self, ticket: Any) -> Any:
         """The first item of a stream came: the ticket that the stream goes on with."""
@@ -86,6 +102,8 @@ class Guarded:
         except BaseException as error:
             self.record(ticket, error)
             raise
+        if type(result) is CoroutineType:
+            return self._later(ticket, result)  # type: ignore[return-value, arg-type]
         self.record(ticket, None, result)
         return result
 
@@ -102,11 +120,12 @@ class Guarded:
 
     def _around(self, function: Any, *, rescued: bool) -> Any:
         guarded: Any
-        if inspect.isasyncgenfunction(function):
+        kind = kind_of(function)
+        if kind == "async generator":
             guarded = async_streamed(lambda *args, **kwargs: _Stream(self, function, args, kwargs, rescued=rescued))
-        elif inspect.isgeneratorfunction(function):
+        elif kind == "generator":
             guarded = streamed(lambda *args, **kwargs: _Stream(self, function, args, kwargs, rescued=rescued))
-        elif inspect.iscoroutinefunction(function):
+        elif kind == "coroutine":
             guarded = self._rescued_coroutine(function) if rescued else self._guarded_coroutine(function)
         else:
             guarded = self._rescued_function(function) if rescued else self._guarded_function(function)
@@ -132,10 +151,22 @@ class Guarded:
             except BaseException as error:
                 record(ticket, error)
                 raise
+            if type(result) is CoroutineType:
+                return self._later(ticket, result)
             record(ticket, None, result)
             return result
 
         return guarded
+
+    async def _later(self, ticket: Any, result: Awaitable[Any]) -> Any:
+        """A plain function gave a coroutine: the call is over when that is."""
+        try:
+            value = await result
+        except BaseException as error:
+            self.record(ticket, error)
+            raise
+        self.record(ticket, None, value)
+        return value
 
     def _guarded_coroutine(self, function: Any) -> Any:
         """As ``aattempt``, written out: a coroutine less costs 0.2 µs less."""

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from ragwatch.errors import ConfigError, LimitExceeded
+from ragwatch.resilience.at_fork import renewed_after_fork
 from ragwatch.resilience.deadline import remaining
 from ragwatch.resilience.events import Listener, Rejection, tell
 from ragwatch.resilience.guarded import Guarded
@@ -116,6 +117,7 @@ class Bulkhead(Guarded):
         self._level = _Level(self._limit)
         self.tally = LimitTally(name, self._level)
         TALLIES.enter(self, self.tally)
+        renewed_after_fork(self)
 
     @property
     def limit(self) -> int:
@@ -125,8 +127,15 @@ class Bulkhead(Guarded):
     def acquire(self) -> float:
         """Room for one call, waited for at most ``max_wait`` seconds; the time at which it begins."""
         waiter = self._enter(_Waiter)
-        if waiter is not None and not (waiter.woken.wait(self._patience()) or self._leave_queue(waiter)):
-            self._turn_away("full")
+        if waiter is not None:
+            try:
+                woken = waiter.woken.wait(self._patience())
+            except BaseException:  # Ctrl-C
+                if self._leave_queue(waiter):
+                    self.release()
+                raise
+            if not (woken or self._leave_queue(waiter)):
+                self._turn_away("full")
         return self.clock()
 
     async def aacquire(self) -> float:
@@ -153,10 +162,16 @@ class Bulkhead(Guarded):
     def release(self) -> None:
         """Give the room to who has waited longest."""
         with self._lock:
-            self.running -= 1
+            self.running = max(0, self.running - 1)  # one that began before a fork
             woken = self._wake_up()
         for waiter in woken:
             waiter.wake()
+
+    def after_fork(self) -> None:
+        """In a forked child: calls of the parent's other threads do not end here."""
+        self._lock = threading.Lock()
+        self._waiting.clear()
+        self.running = 0
 
     def _enter(self, make: type[W]) -> W | None:
         """None where there is room at once; else a place in the queue."""
@@ -264,6 +279,7 @@ class RateLimit(Guarded):
         """When the bucket would be empty: a call moves it on by one interval."""
         self.tally = LimitTally(name)
         TALLIES.enter(self, self.tally)
+        renewed_after_fork(self)
 
     def acquire(self) -> None:
         """A token, slept for where that is allowed."""
@@ -278,6 +294,10 @@ class RateLimit(Guarded):
         wait = self._reserve()
         if wait > 0:
             await asyncio.sleep(wait)
+
+    def after_fork(self) -> None:
+        """In a forked child: a thread that held the lock is not there."""
+        self._lock = threading.Lock()
 
     def _reserve(self) -> float:
         left = remaining()

@@ -11,44 +11,24 @@ import functools
 import inspect
 import random
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import nullcontext
-from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
-from ragwatch.errors import ConfigError, Rejected
-from ragwatch.resilience.deadline import attempt_timeout, deadline, remaining
-from ragwatch.resilience.events import AttemptFailed, Listener, tell
+from ragwatch.errors import ConfigError
+from ragwatch.resilience.deadline import attempt_timeout, deadline
+from ragwatch.resilience.events import Listener
 from ragwatch.resilience.guarded import Guarded, Rescue
+from ragwatch.resilience.kinds import kind_of
 from ragwatch.resilience.retry_budget import RetryBudget, budget_of
-from ragwatch.resilience.retry_policy import Result, RetryPolicy
+from ragwatch.resilience.retry_policy import RetryPolicy
+from ragwatch.resilience.retry_run import Run, running
 from ragwatch.resilience.retry_tally import tally_of
-from ragwatch.resilience.retryable import retry_after_of, retry_test
+from ragwatch.resilience.retryable import retry_test
 from ragwatch.resilience.streams import async_streamed, streamed
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """The attempt that runs now: its number (1 is the first), and the key that all attempts of a call share."""
-
-    operation: str
-    number: int
-    key: str | None
-
-
-_attempt: ContextVar[Attempt | None] = ContextVar("ragwatch_retry", default=None)
-writes: Callable[[], bool] = bool
-"""Whether the surrounding step changes something; the SDK says so."""
-
-
-def current_attempt() -> Attempt | None:
-    """The attempt that runs now; None outside of a retry, and in a first attempt that has no key."""
-    return _attempt.get()
 
 
 class Retry:
@@ -96,11 +76,12 @@ class Retry:
         """Retry every call of a function; it stays the kind of callable that it is."""
         inner = self._inside(function)
         retried: Any
-        if inspect.isasyncgenfunction(function):
+        kind = kind_of(function)
+        if kind == "async generator":
             retried = async_streamed(lambda *args, **kwargs: _Stream(self, inner, args, kwargs))
-        elif inspect.isgeneratorfunction(function):
+        elif kind == "generator":
             retried = streamed(lambda *args, **kwargs: _Stream(self, inner, args, kwargs))
-        elif inspect.iscoroutinefunction(function):
+        elif kind == "coroutine":
 
             async def retried(*args: Any, **kwargs: Any) -> Any:
                 return await self._acall(inner, args, kwargs)
@@ -116,6 +97,8 @@ class Retry:
 
     def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Call a function until it succeeds or the policy says stop; the last exception is raised as it was."""
+        if kind_of(function) == "coroutine":
+            raise TypeError(f"{function!r} is a coroutine function: await acall(...)")
         inner = self._inside(function)
         if self._rescue is None:
             return self._call(inner, args, kwargs)  # type: ignore[no-any-return]
@@ -131,9 +114,13 @@ class Retry:
     def _inside(self, function: Any, *, awaited: bool = False) -> Any:
         """The function with the attempt's time-out, the bulkhead and the breaker around it, in this order."""
         seconds = self.policy.attempt_timeout
-        is_stream = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-        is_async = awaited or inspect.iscoroutinefunction(function)
-        if seconds is not None and not is_stream:
+        kind = kind_of(function)
+        is_stream = "generator" in kind
+        is_async = awaited or kind == "coroutine"
+        if seconds is not None and is_stream:
+            problem = f"{function!r} is a stream, which cannot be cut off between its items: give its client a time-out"
+            raise ConfigError("attempt_timeout", problem, source="RetryPolicy")
+        if seconds is not None:
             limit = attempt_timeout(seconds, clock=self.clock)
             function = functools.partial(limit.acall if is_async else limit.call, function)
         for guard in self._guards:
@@ -152,7 +139,7 @@ class Retry:
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
-            run = _Run(self, started, args, kwargs)
+            run = Run(self, started, args, kwargs)
             wait = run.failed(error)
             if wait is None:
                 raise
@@ -165,9 +152,9 @@ class Retry:
         with self._bounds():
             if self.budget is not None:
                 self.budget.earn()
-            return self._again(_Run(self, self.clock(), args, kwargs), None, function, args, kwargs)
+            return self._again(Run(self, self.clock(), args, kwargs), None, function, args, kwargs)
 
-    def _again(self, run: _Run, wait: float | None, function: Any, args: Any, kwargs: Any) -> Any:
+    def _again(self, run: Run, wait: float | None, function: Any, args: Any, kwargs: Any) -> Any:
         while True:
             if wait is not None:
                 self._sleep(wait)
@@ -182,21 +169,21 @@ class Retry:
                 run.succeeded()
                 return result
             finally:
-                _attempt.reset(token)
+                running.reset(token)
 
     async def _acall(self, function: Any, args: Any, kwargs: Any) -> Any:
         if not self._plain:
             async with self._bounds():
                 if self.budget is not None:
                     self.budget.earn()
-                return await self._aagain(_Run(self, self.clock(), args, kwargs), None, function, args, kwargs)
+                return await self._aagain(Run(self, self.clock(), args, kwargs), None, function, args, kwargs)
         started = self.clock()
         if self.budget is not None:
             self.budget.earn()
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
-            run = _Run(self, started, args, kwargs)
+            run = Run(self, started, args, kwargs)
             wait = run.failed(error)
             if wait is None:
                 raise
@@ -205,7 +192,7 @@ class Retry:
             return result
         return await self._aagain(run, wait, function, args, kwargs)
 
-    async def _aagain(self, run: _Run, wait: float | None, function: Any, args: Any, kwargs: Any) -> Any:
+    async def _aagain(self, run: Run, wait: float | None, function: Any, args: Any, kwargs: Any) -> Any:
         while True:
             if wait is not None:
                 await self.asleep(wait)
@@ -220,7 +207,7 @@ class Retry:
                 run.succeeded()
                 return result
             finally:
-                _attempt.reset(token)
+                running.reset(token)
 
     def _bounds(self) -> Any:
         """The policy's deadline, where it has one, for ``with`` and ``async with``."""
@@ -241,81 +228,6 @@ class Retry:
         await asyncio.sleep(seconds)
 
 
-class _Run:
-    """One call under a policy: which attempt it is at, and what has been wasted so far."""
-
-    __slots__ = ("_key", "_last", "_retry", "_until", "_wait", "_wasted", "attempt", "started")
-
-    def __init__(self, retry: Retry, started: float, args: Any, kwargs: Any) -> None:
-        self._retry = retry
-        self.started = started
-        seconds = retry.policy.deadline
-        self._until = None if seconds is None else started + seconds
-        self._wait = 0.0
-        self._wasted = 0.0
-        self._last: BaseException | None = None
-        self.attempt = 1
-        key = retry.policy.key
-        self._key = uuid.uuid4().hex if key == "auto" else key(*args, **kwargs) if callable(key) else key
-
-    def begin(self) -> Any:
-        """An attempt begins."""
-        self.started = self._retry.clock()
-        return _attempt.set(Attempt(self._retry.policy.name, self.attempt, self._key))
-
-    def succeeded(self) -> None:
-        """The attempt that just ran went well."""
-        self._retry.tally.add("ok", self.attempt, self._wasted)
-
-    def failed(self, error: BaseException, *, stop: bool = False) -> float | None:
-        """The attempt that just ran failed: seconds to wait before the next one, or None to give up."""
-        retry = self._retry
-        took = retry.clock() - self.started
-        self._wasted += took
-        if isinstance(error, Rejected) and error.__cause__ is None:
-            error.__cause__ = self._last  # what opened the breaker
-        self._last = error
-        result, wait = ("not_retryable", 0.0) if stop else self._decide(error)
-        if result == "ok":
-            self._wait = wait
-            self._wasted += wait
-            tell(retry.listeners, AttemptFailed(retry.policy.name, self.attempt, error, took, wait))
-            self.attempt += 1
-            return wait
-        made = self.attempt - isinstance(error, Rejected)  # what was turned away never reached the dependency
-        retry.tally.add(result, made, self._wasted)
-        tell(retry.listeners, AttemptFailed(retry.policy.name, made, error, took, None, result))
-        return None
-
-    def _decide(self, error: BaseException) -> tuple[Result, float]:
-        """``ok`` and the wait where another attempt is right; else why not."""
-        retry, policy = self._retry, self._retry.policy
-        left = self._left()
-        if left == 0 and not isinstance(error, Exception):
-            return "deadline", 0.0
-        if not retry.test(error) or not policy.may_repeat(writes=writes(), key=self._key):
-            return "not_retryable", 0.0
-        if self.attempt > policy.max_retries:
-            return "exhausted", 0.0
-        wait = policy.delay(self.attempt, self._wait, retry.uniform)
-        asked = retry_after_of(error)
-        if asked is not None:
-            if asked > policy.max_retry_after:
-                return "deadline", 0.0
-            wait = max(wait, asked)
-        if left is not None and wait >= left:
-            return "deadline", 0.0
-        if retry.budget is not None and not retry.budget.spend():
-            return "budget", 0.0
-        return "ok", wait
-
-    def _left(self) -> float | None:
-        """Seconds that are left, by the policy's deadline or by the one in the context."""
-        own = None if self._until is None else max(0.0, self._until - self._retry.clock())
-        held = remaining()
-        return held if own is None else own if held is None else min(own, held)
-
-
 class _Stream:
     """A stream under a policy: a failure before the first item opens it again, a later one is the consumer's to see."""
 
@@ -331,7 +243,7 @@ class _Stream:
     def open(self) -> Any:
         if self._retry.budget is not None:
             self._retry.budget.earn()
-        self._run = _Run(self._retry, self._retry.clock(), self._args, self._kwargs)
+        self._run = Run(self._retry, self._retry.clock(), self._args, self._kwargs)
         return self._function(*self._args, **self._kwargs)
 
     async def aopen(self) -> Any:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from ragwatch.errors import ConfigError
+from ragwatch.resilience.at_fork import renewed_after_fork
 
 
 class RetryBudget:
@@ -23,7 +24,7 @@ class RetryBudget:
     True
     """
 
-    __slots__ = ("_clock", "_lock", "_then", "_tokens", "burst", "per_second", "ratio")
+    __slots__ = ("__weakref__", "_clock", "_lock", "_then", "_tokens", "burst", "per_second", "ratio")
 
     def __init__(
         self,
@@ -43,6 +44,11 @@ class RetryBudget:
         self._lock = threading.Lock()
         self._tokens = float(burst)
         self._then = clock()
+        renewed_after_fork(self)
+
+    def after_fork(self) -> None:
+        """In a forked child: a thread that held the lock is not there."""
+        self._lock = threading.Lock()
 
     def earn(self) -> None:
         """A call was made."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from ragwatch.errors import ConfigError
-from ragwatch.resilience.breaker_policy import Predicate
+from ragwatch.resilience.retryable import RetryOn
 
 Jitter = Literal["full", "decorrelated", "equal", "none"]
 Result = Literal["ok", "exhausted", "not_retryable", "budget", "deadline"]
@@ -19,11 +19,11 @@ Uniform = Callable[[float, float], float]
 class RetryPolicy:
     """When to try again. ``max_retries`` counts the extra attempts; times are seconds.
 
-    ``retry_on`` is exception types or a predicate; by default what is transient: time-outs, lost connections, HTTP
-    408, 409, 425, 429 and 5xx. ``idempotent=False`` (or None, within a ``tool`` or ``ingest`` step) is retried only
-    with a ``key``, which the operation reads from ``current_attempt().key`` and sends along. ``deadline`` bounds the
-    call with all its attempts and waits, ``attempt_timeout`` each attempt. A ``Retry-After`` of the failure is waited
-    for in full; where it is beyond ``max_retry_after`` or the deadline the call ends.
+    ``retry_on`` is exception types, HTTP statuses or a predicate; by default what is transient: time-outs, lost
+    connections, HTTP 408, 409, 425, 429 and 5xx. ``idempotent=False`` (or None, within a ``tool`` or ``ingest`` step)
+    is retried only with a ``key``, which the operation reads from ``current_attempt().key`` and sends along.
+    ``deadline`` bounds the call with all its attempts and waits, ``attempt_timeout`` each attempt. A ``Retry-After``
+    of the failure is waited for in full; where it is beyond ``max_retry_after`` or the deadline the call ends.
 
     >>> policy = RetryPolicy(base_delay=1.0, max_delay=60.0)
     >>> [policy.delay(attempt, 0.0, lambda low, high: high) for attempt in (1, 2, 3, 10)]
@@ -38,7 +38,7 @@ class RetryPolicy:
     jitter: Jitter = "full"
     attempt_timeout: float | None = None
     deadline: float | None = None
-    retry_on: Predicate | None = None
+    retry_on: RetryOn | None = None
     idempotent: bool | None = None
     key: str | Callable[..., str] | None = None
     max_retry_after: float = 300.0

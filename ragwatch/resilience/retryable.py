@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ragwatch.error_class import error_class
 from ragwatch.errors import Rejected
-from ragwatch.resilience.breaker_policy import Predicate, is_cancellation
+from ragwatch.resilience.breaker_policy import is_cancellation
+from ragwatch.resilience.events import log
 
+RetryOn = type[BaseException] | int | tuple[type[BaseException] | int, ...] | Callable[[BaseException], bool]
+"""Exception types, HTTP statuses, both in a tuple, or a predicate."""
 TRANSIENT = frozenset({"rate_limited", "timeout", "server_error", "connection"})
 STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 
@@ -35,19 +39,37 @@ def transient(error: BaseException) -> bool:
     return code in {"UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "ABORTED"}
 
 
-def retry_test(retry_on: Predicate | None) -> Callable[[BaseException], bool]:
-    """The test of a policy: cancellation and rejections never pass it."""
+def retry_test(retry_on: RetryOn | None) -> Callable[[BaseException], bool]:
+    """The test of a policy: cancellation and rejections never pass it, and what a predicate fails on is not repeated.
+
+    >>> test = retry_test((503, KeyError))
+    >>> test(KeyError()), test(ConnectionError())
+    (True, False)
+    """
+    wanted = _wanted(retry_on)
 
     def test(error: BaseException) -> bool:
         if is_cancellation(error) or isinstance(error, Rejected):
             return False
-        if retry_on is None:
-            return transient(error)
-        if isinstance(retry_on, type | tuple):
-            return isinstance(error, retry_on)
-        return bool(retry_on(error))
+        try:
+            return wanted(error)
+        except Exception:  # noqa: BLE001  (the app's own predicate)
+            log.exception("ragwatch: retry_on failed; %s is not retried", type(error).__qualname__)
+            return False
 
     return test
+
+
+def _wanted(retry_on: RetryOn | None) -> Callable[[BaseException], bool]:
+    if retry_on is None:
+        return transient
+    if isinstance(retry_on, type | tuple | int):
+        listed = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+        kinds = tuple(one for one in listed if isinstance(one, type))
+        statuses = frozenset(one for one in listed if isinstance(one, int))
+        return lambda error: isinstance(error, kinds) or (bool(statuses) and status_of(error) in statuses)
+    predicate = retry_on
+    return lambda error: bool(predicate(error))
 
 
 def status_of(error: BaseException) -> int | None:
@@ -116,6 +138,8 @@ def _seconds(value: str, now_s: Callable[[], float]) -> float | None:
     if number is not None:
         return number
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now_s())
+        when = parsedate_to_datetime(value)
+        when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)  # HTTP's dates are UTC, said or not
+        return max(0.0, when.timestamp() - now_s())
     except (ValueError, TypeError):
         return None

@@ -10,7 +10,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from ragwatch import semconv
-from ragwatch.resilience import retry
+from ragwatch.resilience import retry_run
 from ragwatch.resilience.events import AttemptFailed, Event, FallbackUsed, Rejection, Sharing, Transition, listen
 from ragwatch.resilience.tallies import TALLIES, Series
 from ragwatch.sdk.failure import type_name
@@ -43,7 +43,7 @@ class Resilience:
         self._recorder = recorder
         self._baseline = dict(_reported)
         self._stop: Callable[[], None] = listen(self._hear)
-        retry.writes = _within_a_write
+        retry_run.writes = _within_a_write
 
     def collect(self) -> None:
         """Bring the engine's breaker, retry and limit series up to date."""
@@ -60,7 +60,7 @@ class Resilience:
     def close(self) -> None:
         """Stop listening."""
         self._stop()
-        retry.writes = bool
+        retry_run.writes = bool
         _reported.clear()
         _reported.update(TALLIES.totals())
 
@@ -138,6 +138,8 @@ def _show(event: Rejection | FallbackUsed | AttemptFailed) -> None:
     if step is not None:
         step.set_attribute(semconv.ATTEMPTS, event.attempt + (event.delay_s is not None))
         step.set_attribute(semconv.RETRY_OPERATION, event.operation)
+        if event.along_path > 1:
+            step.set_attribute(semconv.RETRY_ALONG_PATH, event.along_path)
         if event.result is not None:
             step.set_attribute(semconv.RETRY_RESULT, event.result)
     found = {

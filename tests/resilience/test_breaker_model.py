@@ -21,6 +21,10 @@ class TestBreakerAgainstItsModel(BreakerMachine.TestCase):
     settings = MODEL
 
 
+def test_the_unplanted_breaker_passes_the_hunt() -> None:
+    run_state_machine_as_test(BreakerMachine, settings=settings(HUNT, max_examples=200))
+
+
 @pytest.mark.parametrize("name", sorted(MUTANTS))
 def test_a_planted_fault_is_found(name: str) -> None:
     planted: type[CircuitBreaker] = MUTANTS[name]

@@ -11,6 +11,7 @@ import pytest
 
 from ragwatch import AdaptiveLimit, Bulkhead, ConfigError, LimitExceeded, RateLimit, deadline
 from ragwatch.resilience.adaptive import Aimd, Gradient
+from ragwatch.resilience.events import Event, FallbackUsed, Rejection
 from ragwatch.resilience.limits import priority
 from tests.support.wait import wait_until
 
@@ -202,3 +203,47 @@ def test_settings_that_cannot_work_are_refused_by_name() -> None:
 
 def _refuse() -> None:
     raise ConnectionError
+
+
+def test_a_fallback_answers_for_who_is_turned_away() -> None:
+    heard: list[Event] = []
+    limits: list[Any] = [
+        Bulkhead("full", max_concurrent=1, fallback=_instead, listeners=[heard.append]),
+        RateLimit("fast", rate=1, fallback=_instead, clock=lambda: 0.0),
+    ]
+    for limit in limits:
+        ticket = limit.acquire()
+        assert limit(str)(7) == limit.call(str, 7) == "instead of 7"
+        limit.record(ticket)
+        with pytest.raises(ConnectionError):
+            Bulkhead("own", fallback=_instead).call(_refuse)
+    assert [type(event) for event in heard] == [Rejection, FallbackUsed] * 2
+
+
+def _instead(error: BaseException, argument: object) -> str:
+    assert isinstance(error, LimitExceeded)
+    return f"instead of {argument}"
+
+
+def test_the_apps_own_errors_say_nothing_of_the_load() -> None:
+    limit = AdaptiveLimit("server", initial=50)
+    for _ in range(20):
+        with pytest.raises(ValueError, match="invalid literal"):
+            limit.call(int, "x")
+    assert limit.limit == 50
+
+
+def test_ctrl_c_while_waiting_leaves_no_hole(monkeypatch: pytest.MonkeyPatch) -> None:
+    bulkhead = Bulkhead("interrupted", max_concurrent=1, max_wait=10)
+    ticket = bulkhead.acquire()
+
+    def interrupted(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Event, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            bulkhead.acquire()
+    bulkhead.record(ticket)
+    assert bulkhead.running == 0
+    bulkhead.record(bulkhead.acquire())

@@ -371,3 +371,53 @@ def test_the_decorators_without_a_name_use_the_functions() -> None:
     assert (one(), two(), one.__name__) == (1, 2, "one")
     assert tally_of(one.__qualname__).totals()
     assert tally_of(two.__qualname__).totals()
+
+
+def test_retry_on_takes_statuses_and_types() -> None:
+    world = World()
+    wanted = {"retry_on": (418, KeyError), "max_retries": 1, "base_delay": 0}
+    assert world.retry(**wanted).call(failing(1, lambda: Response(418))) == 2
+    assert world.retry(**wanted).call(failing(1, KeyError)) == 2
+    with pytest.raises(Response):
+        world.retry(**wanted).call(failing(1, lambda: Response(503)))
+
+
+def test_a_predicate_that_raises_hides_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def bad(error: BaseException) -> bool:
+        raise RuntimeError("predicate")
+
+    with pytest.raises(ConnectionError):
+        World().retry(retry_on=bad).call(failing(1))
+    assert "retry_on failed" in caplog.text
+
+
+def test_clients_that_were_asked_to_wait_do_not_come_back_at_one_instant() -> None:
+    slept = set()
+    for _ in range(20):
+        world = World()
+        world.retry(jitter="full", max_retries=1).call(failing(1, lambda: Response(503, Retry_After="7")))
+        slept.update(world.slept)
+    assert len(slept) == 20
+    assert 7 <= min(slept) <= max(slept) <= 8
+
+
+def test_a_date_without_a_zone_is_utc() -> None:
+    when = "Sun Nov  6 08:49:37 1994"
+    assert retry_after_of(Response(503, Retry_After=when), lambda: 784111777.0 - 5) == 5.0
+
+
+def test_retries_within_retries_show_what_they_come_to() -> None:
+    world, heard, seen = World(), list[Event](), list[int]()
+
+    def innermost() -> None:
+        attempt = current_attempt()
+        seen.append(attempt.along_path if attempt is not None else 1)
+        raise ConnectionError
+
+    inner = Retry(
+        RetryPolicy("inner", max_retries=1, base_delay=0), budget=None, clock=world.clock, listeners=[heard.append]
+    )
+    with pytest.raises(ConnectionError):
+        world.retry(max_retries=2).call(lambda: inner.call(innermost))
+    assert seen == [1, 2, 2, 4, 3, 6]
+    assert [event.along_path for event in heard if isinstance(event, AttemptFailed)] == [2, 2, 4, 4, 6, 6]

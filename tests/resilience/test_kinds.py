@@ -1,0 +1,88 @@
+"""Callables that hide what they are are guarded and retried as what they are."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from ragwatch import Bulkhead, CircuitBreaker, ConfigError, RetryPolicy, breaker, breakers
+from ragwatch.resilience.kinds import kind_of
+from ragwatch.resilience.retry import Retry
+
+
+class Search:
+    """An object that is called and awaited."""
+
+    async def __call__(self) -> None:
+        raise ConnectionError
+
+
+async def down() -> None:
+    raise ConnectionError
+
+
+def stream() -> Iterator[int]:
+    yield 1
+
+
+async def later_stream() -> AsyncIterator[int]:
+    yield 1
+
+
+def test_kinds() -> None:
+    assert [kind_of(f) for f in (Search(), functools.partial(down), down)] == ["coroutine"] * 3
+    assert [kind_of(f) for f in (stream, later_stream, print)] == ["generator", "async generator", "function"]
+
+
+async def test_async_failures_count_however_they_are_hidden() -> None:
+    seen = CircuitBreaker("hidden", failure_threshold=100)
+    for guarded in (seen(Search()), seen(functools.partial(down)), seen(lambda: down())):
+        with pytest.raises(ConnectionError):
+            await guarded()
+    with pytest.raises(ConnectionError):
+        await seen.call(down)
+    assert (seen.tally.failure, seen.tally.ok) == (4, 0)
+
+
+async def test_a_bulkhead_holds_its_room_until_a_hidden_coroutine_ends() -> None:
+    bulkhead = Bulkhead("hidden", max_concurrent=1)
+    waiting = bulkhead.call(down)
+    assert bulkhead.running == 1
+    with pytest.raises(ConnectionError):
+        await waiting
+    assert bulkhead.running == 0
+
+
+async def test_an_async_object_is_retried() -> None:
+    calls: list[int] = []
+
+    class Flaky:
+        async def __call__(self) -> int:
+            calls.append(1)
+            if len(calls) < 3:
+                raise ConnectionError
+            return len(calls)
+
+    flaky: Any = Flaky()
+    assert await Retry(RetryPolicy("flaky-object", base_delay=0))(flaky)() == 3
+
+
+def test_what_cannot_work_is_said() -> None:
+    with pytest.raises(TypeError, match="acall"):
+        Retry().call(down)
+    with pytest.raises(ConfigError, match="stream"):
+        Retry(RetryPolicy("cut-off", attempt_timeout=1.0))(stream)
+
+
+def test_breakers_by_name() -> None:
+    first = breaker("by-name", failure_threshold=2)
+    assert breaker("by-name") is first
+    assert breaker("by-name", failure_threshold=2) is first
+    assert breakers()["by-name"] is first
+    with pytest.raises(ConfigError, match="was made with 2"):
+        breaker("by-name", failure_threshold=3)
+    with pytest.raises(ConfigError, match="the default"):
+        breaker("by-name", reset_timeout=1.0)
