@@ -79,6 +79,8 @@ def _plain(message: str) -> str:
 
 
 def _got(value: Any, *, is_secret: bool) -> str:
+    if value is None:
+        return ", got nothing"
     if is_secret or not isinstance(value, str | int | float):
         return ""
     text = repr(mask_url(value) if isinstance(value, str) else value)

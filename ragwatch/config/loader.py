@@ -18,8 +18,9 @@ from pydantic_settings import BaseSettings
 
 from ragwatch.config.faults import faults_of
 from ragwatch.config.files import FileData, read_file
-from ragwatch.config.loaded import Loaded
+from ragwatch.config.loaded import Given, Loaded
 from ragwatch.config.reserved import AGENT_NAMES
+from ragwatch.config.shape import Keys
 from ragwatch.config.taking import Taking
 from ragwatch.config.variables import Variables
 from ragwatch.errors import ConfigError, ConfigErrors
@@ -53,8 +54,10 @@ def gather(model: type[BaseModel], prefixes: tuple[str, ...], sources: Sources) 
     data = None if sources.file is None else _file(loaded, sources.file, sources.file_source)
     if data is not None:
         loaded.faults.extend(data.faults)
+        before = len(loaded.given)
         for key, value in data.values.items():
             take.value((key,), value, data.source((key,)), data)
+        loaded.faults.extend(_twice(loaded.given[before:]))
     loaded.merge()
     return loaded
 
@@ -104,6 +107,16 @@ def attempt(
     except ValueError as error:
         loaded.faults.extend(faults_of(error, loaded))
     return (None if loaded.faults else made), loaded
+
+
+def _twice(found: list[Given]) -> list[ConfigError]:
+    """Keys that a file has twice, as ``LOG_LEVEL`` and as ``log_level``."""
+    first: dict[Keys, Given] = {}
+    return [
+        ConfigError(".".join(given.keys), f"stands in the file twice, as {held.source} too", source=given.source)
+        for given in found
+        if (held := first.setdefault(given.keys, given)) is not given
+    ]
 
 
 def _file(loaded: Loaded, path: Path, source: str) -> FileData | None:

@@ -48,7 +48,9 @@ def _masked(value: Any, *, is_secret: bool) -> Any:
     if isinstance(value, dict):
         return {key: _masked(held, is_secret=is_secret or named_like_a_secret(str(key))) for key, held in value.items()}
     if isinstance(value, list | tuple):
-        return [_masked(held, is_secret=is_secret) for held in value]
+        return (
+            type(value)(_masked(held, is_secret=is_secret) for held in value) if type(value) in {list, tuple} else value
+        )
     if isinstance(value, str):
         return Shown(shown(value, secret=True)) if is_secret else mask_url(value)
     return value

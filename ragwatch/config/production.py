@@ -78,7 +78,6 @@ class ProductionConfig(BaseSettings):
 
     _asked: _Asked = PrivateAttr(default_factory=_Asked)
     _loaded: Loaded | None = PrivateAttr(default=None)
-    _hash: str = PrivateAttr(default="")
 
     def __init__(
         self,
@@ -137,7 +136,7 @@ class ProductionConfig(BaseSettings):
     @property
     def config_hash(self) -> str:
         """Twelve digits that change when a setting changes; secrets are left out."""
-        return self._hash
+        return config_hash(self)
 
     @property
     def config_notes(self) -> tuple[str, ...]:
@@ -157,17 +156,17 @@ class ProductionConfig(BaseSettings):
         with _reloading:
             loaded = fresh._fill(self._asked)  # noqa: SLF001  (of the same class)
             if not loaded.faults:
-                before, changed = self._hash, self._differences(fresh)
+                before, changed = self.config_hash, self._differences(fresh)
                 object.__setattr__(self, "__pydantic_private__", fresh.__pydantic_private__)
                 object.__setattr__(self, "__pydantic_fields_set__", fresh.__pydantic_fields_set__)
                 object.__setattr__(self, "__pydantic_extra__", fresh.__pydantic_extra__)
                 object.__setattr__(self, "__dict__", fresh.__dict__)
         if loaded.faults:
             names = tuple(dict.fromkeys(fault.setting for fault in loaded.faults))
-            changes.tell(changes.ConfigRejected(model.__name__, names, self._hash))
+            changes.tell(changes.ConfigRejected(model.__name__, names, self.config_hash))
             raise ConfigErrors(loaded.faults)
         if changed:
-            changes.tell(changes.ConfigChanged(model.__name__, changed, before, self._hash))
+            changes.tell(changes.ConfigChanged(model.__name__, changed, before, self.config_hash))
         return changed
 
     # -- helpers ------------------------------------------------------------------------------------------------------
@@ -194,7 +193,7 @@ class ProductionConfig(BaseSettings):
         except ValueError as error:
             loaded.faults.extend(faults_of(error, loaded))
         if not loaded.faults:
-            self._asked, self._loaded, self._hash = asked, loaded, config_hash(self)
+            self._asked, self._loaded = asked, loaded
         return loaded
 
     def _differences(self, other: ProductionConfig) -> tuple[str, ...]:
@@ -203,6 +202,13 @@ class ProductionConfig(BaseSettings):
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         yield from ((name, value) for name, value in masked(self) if self.__dict__.get(name, self) is not None)
+
+    @field_validator("max_concurrent_queries", mode="before")
+    @classmethod
+    def _no_flag(cls, value: Any) -> Any:
+        if isinstance(value, bool):  # Python takes true for 1
+            raise ValueError("should be a whole number")  # noqa: TRY004  (pydantic collects ValueErrors)
+        return value
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -106,6 +106,22 @@ def item_model(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
+def annotation_of(model: type[BaseModel], path: Keys) -> Any:
+    """The type at a path; None where it has none of its own."""
+    inner: type[BaseModel] | None = model
+    annotation: Any = None
+    for name in path:
+        if inner is not None:
+            if name not in inner.model_fields:
+                return None
+            annotation = inner.model_fields[name].annotation
+        else:
+            values = [get_args(option)[-1] for option in options(annotation) if get_origin(option) in {dict, Mapping}]
+            annotation = values[0] if values else None
+        inner = nested(annotation)
+    return annotation
+
+
 def origins(annotation: Any) -> set[Any]:
     """The classes that an annotation allows: ``list[str] | None`` is ``{list}``."""
     return {get_origin(option) or option for option in options(annotation)}
@@ -117,8 +133,12 @@ def is_list(annotation: Any) -> bool:
 
 
 def is_mapping(annotation: Any) -> bool:
-    """Whether a value is a mapping."""
-    return bool(origins(annotation) & {dict, Mapping})
+    """Whether a value is a mapping, or one of several models, whose keys are free until it is known which."""
+    if origins(annotation) & {dict, Mapping}:
+        return True
+    return nested(annotation) is None and any(
+        isinstance(o, type) and issubclass(o, BaseModel) for o in options(annotation)
+    )
 
 
 def takes_text(annotation: Any) -> bool:

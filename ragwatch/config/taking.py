@@ -44,7 +44,7 @@ class Taking:
                 below = (*written, str(key))
                 self.value(below, held, file.source(below) if file is not None else source, file)
             return
-        self._items(self._annotation(path), path, value, source)
+        self._items(shape.annotation_of(self._loaded.model, path), path, value, source)
         self._loaded.given.append(Given(path, value, source))
 
     def _items(self, annotation: Any, path: Keys, value: Any, source: str) -> None:
@@ -82,7 +82,7 @@ class Taking:
 
     def _text(self, keys: Keys, text: str, source: str) -> None:
         """A variable's value: JSON or commas where a list, a mapping or a model is wanted."""
-        annotation = self._annotation(keys)
+        annotation = shape.annotation_of(self._loaded.model, keys)
         value: Any = text
         structured = shape.nested(annotation) or shape.is_list(annotation) or shape.is_mapping(annotation)
         if structured and not shape.takes_text(annotation):
@@ -127,16 +127,6 @@ class Taking:
             return True
         text = layer.get(name)
         return text is None or (isinstance(layer, Environment) and is_service_link(name, text.value))
-
-    def _annotation(self, path: Keys) -> Any:
-        model: type[BaseModel] | None = self._loaded.model
-        annotation: Any = None
-        for name in path:
-            if model is None or name not in model.model_fields:
-                return None
-            annotation = model.model_fields[name].annotation
-            model = shape.nested(annotation)
-        return annotation
 
     def _stranger(self, model: type[BaseModel], path: Keys, value: Any, source: str) -> None:
         """A key that is no field: kept, dropped or a fault, as the model says."""

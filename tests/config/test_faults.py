@@ -268,3 +268,14 @@ def test_every_name_under_ragwatch_that_the_code_reads_is_known() -> None:
     read = {name for text in texts for name in re.findall(r"RAGWATCH_[A-Z_]*[A-Z]\b", text)}
     agent = {name for name in read if name.startswith("RAGWATCH_AGENT_")}
     assert read - agent <= {*SDK_NAMES, *COMMON_NAMES}
+
+
+def test_a_key_in_both_cases_is_there_twice(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text('{"LOG_LEVEL": "DEBUG",\n"log_level": "ERROR"}')
+    assert "twice" in faults(tmp_path / "c.json")["log_level"][0]
+
+
+@pytest.mark.parametrize("value", ["true", "null", "1.5", "[1]"])
+def test_what_is_no_number_is_none_in_a_file_either(tmp_path: Path, value: str) -> None:
+    (tmp_path / "c.json").write_text(f'{{"max_concurrent_queries": {value}}}')
+    assert "should be a whole number" in faults(tmp_path / "c.json")["max_concurrent_queries"][0]

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -223,3 +223,40 @@ def test_the_agent_reads_the_same_layers(tmp_path: Path) -> None:
     assert settings.token.get_secret_value() == "s3cret-token"
     assert sources["token"] == f"RAGWATCH_AGENT_TOKEN_FILE={tmp_path / 'token'}"
     assert settings.http_port == 4318
+
+
+class Flat(BaseModel):
+    kind: Literal["flat"] = "flat"
+    probes: int = 1
+
+
+class Graph(BaseModel):
+    kind: Literal["graph"] = "graph"
+    neighbours: int = 16
+
+
+class Node(BaseModel):
+    name: str = "root"
+    child: Node | None = None
+
+
+def test_one_of_several_models_from_variables_and_file(tmp_path: Path) -> None:
+    class Indexed(ProductionConfig):
+        index: Flat | Graph = Field(Flat(), discriminator="kind")
+
+    assert Indexed(_environ={"INDEX": '{"kind": "graph", "neighbours": 8}'}).index == Graph(neighbours=8)
+    assert Indexed(_environ={"INDEX__KIND": "graph", "INDEX__NEIGHBOURS": "9"}).index == Graph(neighbours=9)
+    (tmp_path / "c.yaml").write_text("index: {kind: graph, neighbours: 10}\n")
+    config = Indexed(tmp_path / "c.yaml", _environ={"INDEX__NEIGHBOURS": "11"})
+    assert config.index == Graph(neighbours=11)
+    assert config.get("index.neighbours") == 11
+
+
+def test_a_model_within_itself_and_values_of_a_mapping() -> None:
+    class Nested(ProductionConfig):
+        node: Node = Node()
+        weights: dict[str, list[int]] = Field(default_factory=dict)
+
+    config = Nested(_environ={"NODE__CHILD__NAME": "leaf", "WEIGHTS": '{"a": [1]}', "WEIGHTS__B": "2,3"})
+    assert config.node == Node(child=Node(name="leaf"))
+    assert config.weights == {"a": [1], "b": [2, 3]}

@@ -118,6 +118,7 @@ def test_it_is_frozen_and_travels_between_processes() -> None:
     twin = pickle.loads(pickle.dumps(config))
     assert (twin, twin.config_hash, twin.sources_of("log_level")) == (config, config.config_hash, ("LOG_LEVEL",))
     assert config.model_copy().config_hash == config.config_hash
+    assert config.model_copy(update={"log_level": "DEBUG"}).config_hash != config.config_hash
     assert ProductionConfig.model_validate({"log_level": "debug"}).log_level == "DEBUG"
 
 
