@@ -53,7 +53,34 @@ def transport(signal: Signal, endpoint: Endpoint) -> Transport:
     """The transport that an endpoint's protocol asks for."""
     if endpoint.protocol == "grpc":
         return GrpcTransport(signal, endpoint)
-    return HttpTransport(signal, endpoint)
+    return HttpTransport(signal, endpoint) if is_http(endpoint.url) else Nowhere(endpoint.url)
+
+
+def is_http(url: str) -> bool:
+    """Whether a request can go to that URL at all.
+
+    >>> [is_http(url) for url in ("https://c:4318/v1/logs", "c:4318/v1/logs", "http://[::1/v1/logs", "http://c:99999")]
+    [True, False, False, False]
+    """
+    try:
+        split = urlsplit(url)
+        return split.scheme in {"http", "https"} and bool(split.hostname) and split.port != 0
+    except ValueError:
+        return False
+
+
+class Nowhere:
+    """An endpoint that is none: everything waits, and what is wrong is said."""
+
+    def __init__(self, url: str) -> None:
+        self._problem = f"{mask_url(url)!r} is no URL with http:// or https://"
+
+    def send(self, body: bytes) -> Answer:  # noqa: ARG002  (a transport's signature)
+        """There is nowhere to send it."""
+        return Answer(False, again=True, problem=self._problem, reached=False)
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 class HttpTransport:

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ragwatch.config.otel_env import Endpoint, Signal
-from ragwatch.sdk.export import Answer, Transport, transport
+from ragwatch.sdk.export import Answer, Transport, is_http, transport
 from ragwatch.sdk.guard import fault, logger, say_once
 from ragwatch.sdk.otel_private import without_instrumentation
 
@@ -42,7 +42,7 @@ class Senders:
     def __init__(self, endpoints: dict[Signal, Endpoint], lose: Callable[[str, str, int], None]) -> None:
         receivers: dict[str, dict[Signal, Endpoint]] = {}
         for signal, endpoint in endpoints.items():
-            receivers.setdefault(_receiver(endpoint.url), {})[signal] = endpoint
+            receivers.setdefault(_receiver(endpoint), {})[signal] = endpoint
         self._senders = [Sender(group, lose) for group in receivers.values()]
         self._of = {
             signal: sender for sender, group in zip(self._senders, receivers.values(), strict=True) for signal in group
@@ -81,11 +81,11 @@ class Senders:
             sender.stop(max(0.0, until - monotonic()))
 
 
-def _receiver(url: str) -> str:
-    try:
-        return urlsplit(url).netloc or url
-    except ValueError:
-        return url
+def _receiver(endpoint: Endpoint) -> str:
+    """What tells receivers apart; endpoints that are none are one, so that they are complained of once."""
+    if not is_http(endpoint.url):
+        return endpoint.url if endpoint.protocol == "grpc" else ""
+    return urlsplit(endpoint.url).netloc
 
 
 class Sender:

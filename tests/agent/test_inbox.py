@@ -65,6 +65,30 @@ def test_full_is_a_retryable_refusal_and_room_comes_back(tmp_path: Path) -> None
     assert counts.series("ragwatch.agent.refused")[("http", "inbox_full")] >= 1
 
 
+def test_a_disk_that_is_full_is_a_retryable_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, connections = Inbox._open, []
+
+    def limited(inbox: Inbox) -> sqlite3.Connection:
+        connection = opened(inbox)
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count={pages + 1}")  # SQLite's own "database or disk is full"
+        connections.append(connection)
+        return connection
+
+    monkeypatch.setattr(Inbox, "_open", limited)
+    inbox = open_inbox(tmp_path)
+    with pytest.raises(InboxFull, match="full") as refused:
+        inbox.put(0, 0, "grpc", b"x" * MIB).result(5)
+    assert refused.value.retry_after_s > 0
+    assert inbox._pending_bytes == 0
+    connections[0].execute("PRAGMA max_page_count=1000000")
+    inbox.put(0, 0, "grpc", b"x" * MIB).result(5)
+    inbox.close()
+    reader = InboxReader(tmp_path / "inbox.db")
+    assert len(reader.after(0, max_bytes=10 * MIB, max_rows=10)) == 1
+    assert reader.counters().state().series("ragwatch.agent.refused") == {("grpc", "disk"): 1.0}
+
+
 def test_a_consumer_that_has_not_begun_holds_everything(tmp_path: Path) -> None:
     inbox = open_inbox(tmp_path, low_water=lambda: None)
     inbox.put(0, 0, "grpc", b"kept").result(5)

@@ -8,6 +8,7 @@ import time
 import pytest
 
 import ragwatch
+from ragwatch.sdk import guard
 from tests.sdk.conftest import Watched
 from tests.support.procs import Process
 from tests.support.sink import BAD_REQUEST, OK, Answer, Sink
@@ -184,3 +185,20 @@ def test_bad_data_is_said(watched: Watched, caplog: pytest.LogCaptureFixture) ->
     some()
     ragwatch.flush(5)
     assert "HTTP 400" in caplog.text
+
+
+@pytest.mark.parametrize("endpoint", ["localhost:4318", "http://[::1", "ftp://collector"])
+def test_an_endpoint_that_is_none_is_said_once_and_the_app_goes_on(
+    settings: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, endpoint: str
+) -> None:
+    settings.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    settings.setenv("RAGWATCH_LOG_QUERIES", "false")
+    ragwatch.init(service="s")
+    with ragwatch.query("q"):
+        pass
+    assert not ragwatch.flush(1.0)
+    ragwatch.shutdown(0.1)
+    said = [line for line in caplog.messages if "cannot be delivered" in line]
+    assert len(said) == 1
+    assert f"{endpoint}/v1/" in said[0]
+    assert guard.faults == {}
