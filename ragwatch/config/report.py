@@ -58,9 +58,7 @@ def model_rows(loaded: Loaded, made: BaseModel | None) -> list[Row]:
                     (other.source, _shown(_part(other.keys, keys, other.value), secret=secret, as_url=as_url))
                     for other in given[1:]
                 ),
-                default="none: it must be set"
-                if default is PydanticUndefined
-                else _shown(default, secret=secret, as_url=as_url),
+                default=_shown(default, secret=secret, as_url=as_url),
                 names=setting.names,
                 kind=_kind(setting.field.annotation),
                 meaning=setting.field.description or "",
@@ -79,6 +77,8 @@ def model_rows(loaded: Loaded, made: BaseModel | None) -> list[Row]:
 
 
 def _shown(value: Any, *, secret: bool, as_url: bool) -> str:
+    if value is PydanticUndefined:
+        return "none: it must be set"
     if isinstance(value, BaseModel):
         return ", ".join(f"{name}={held!r}" for name, held in masked(value))
     return shown(SecretUrl(value) if as_url and isinstance(value, str) else value, secret=secret)

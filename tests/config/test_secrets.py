@@ -182,3 +182,9 @@ def test_a_password_in_the_sdk_s_endpoint_is_not_in_what_it_says(protocol: str) 
     assert not answer.delivered
     assert "127.0.0.1:1" in answer.problem
     assert SECRET not in answer.problem
+
+
+def test_a_short_secret_that_cannot_be_used_is_not_shown_either() -> None:
+    with pytest.raises(ValueError, match="strict_key") as caught:
+        Config(_environ={"STRICT_KEY": "q7"})
+    assert "q7" not in str(caught.value)
