@@ -160,9 +160,15 @@ class Recorder:
 
     def record_of(self, root: Any) -> QueryRecord:
         """The query record of a root that has ended."""
-        steps = [self.step_of(span) for span in root.steps or ()]
+        trace, above = f"{root.trace_id:032x}", f"{root.span_id:016x}"
+        steps = [
+            self.step_of(span, trace, above if span.parent_span_id == root.span_id else None)
+            if span.trace_id == root.trace_id
+            else self.step_of(span)
+            for span in root.steps or ()
+        ]
         record = complete(
-            self.step_of(root),
+            self.step_of(root, trace),
             steps,
             service=self.service,
             environment=self.environment,
@@ -176,14 +182,15 @@ class Recorder:
                 root.attribute_map.update(label_attributes(label))
         return record
 
-    def step_of(self, span: Any) -> Step:
-        """The step that an ended span is."""
+    def step_of(self, span: Any, trace: str | None = None, above: str | None = None) -> Step:
+        """The step that an ended span is; ``trace`` and ``above`` are its ids in hex where they are known."""
         attributes = self.content.attributes(span.attribute_map)
-        parent = span.parent_span_id
+        if above is None and span.parent_span_id:
+            above = f"{span.parent_span_id:016x}"
         return to_step(
             span.step,
             span.name,
-            (f"{span.trace_id:032x}", f"{span.span_id:016x}", f"{parent:016x}" if parent else None),
+            (trace or f"{span.trace_id:032x}", f"{span.span_id:016x}", above),
             (span.start_ns, span.end_ns),
             (span.status_number, span.status_message),
             attributes,
