@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,16 +30,24 @@ class ConfigRejected:
 Change = ConfigChanged | ConfigRejected
 Listener = Callable[[Change], None]
 _listeners: list[Listener] = []
-_lock = threading.Lock()
+
+
+class _Guard:
+    """Guards the listeners; a forked child begins with a free lock."""
+
+    lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=lambda: setattr(_Guard, "lock", threading.Lock()))
 
 
 def listen(listener: Listener) -> Callable[[], None]:
     """Call ``listener`` with every change from now on; call the result to end it."""
-    with _lock:
+    with _Guard.lock:
         _listeners.append(listener)
 
     def stop() -> None:
-        with _lock:
+        with _Guard.lock:
             if listener in _listeners:
                 _listeners.remove(listener)
 
@@ -47,7 +56,7 @@ def listen(listener: Listener) -> Callable[[], None]:
 
 def tell(change: Change) -> None:
     """Tell the listeners; one that fails keeps neither the others nor the reload from going on."""
-    with _lock:
+    with _Guard.lock:
         listeners = tuple(_listeners)
     for listener in listeners:
         try:

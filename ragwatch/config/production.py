@@ -25,7 +25,15 @@ from ragwatch.errors import ConfigError, ConfigErrors
 
 PATH_NAMES = ("RAGWATCH_CONFIG_PATH", "RAG_CONFIG_PATH")
 _MISSING = object()
-_reloading = threading.Lock()
+
+
+class _Reloading:
+    """One reload at a time in a process; a forked child begins with a free lock."""
+
+    lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=lambda: setattr(_Reloading, "lock", threading.Lock()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +161,7 @@ class ProductionConfig(BaseSettings):
         """
         model = type(self)
         fresh = model.__new__(model)
-        with _reloading:
+        with _Reloading.lock:
             loaded = fresh._fill(self._asked)  # noqa: SLF001  (of the same class)
             if not loaded.faults:
                 before, changed = self.config_hash, self._differences(fresh)

@@ -34,7 +34,7 @@ class _Said:
     listening: AppInfo | None = None
 
 
-def say(
+def app_info(
     *,
     version: str | None = None,
     index_version: str | None = None,
@@ -66,6 +66,14 @@ def forget() -> None:
         _Said.values.clear()
 
 
+def _hash_of(config: Configuration) -> str | None:
+    try:
+        return str(config.config_hash)
+    except Exception as error:  # noqa: BLE001  (the app's own configuration; unknown is absent)
+        fault("app_info", error)
+        return None
+
+
 class AppInfo:
     """Sets the gauge of one recorder, and logs what changes, from ``init`` to ``shutdown``."""
 
@@ -79,14 +87,14 @@ class AppInfo:
         said = dict(_Said.values)
         config = said.get("config_hash")
         if config is not None and not isinstance(config, str):
-            said["config_hash"] = config.config_hash
+            said["config_hash"] = _hash_of(config)
         said.setdefault("version", self._recorder.resource.attributes.get(semconv.SERVICE_VERSION))
         return tuple("" if said.get(name) is None else str(said[name]) for name in LABELS)
 
     def collect(self) -> None:
         """Bring the engine's gauge up to date: one series, none where nothing is known."""
-        labels = self.labels()
         recorder = self._recorder
+        labels = self.labels()
         with recorder.lock:
             recorder.engine.state.metrics.pop(METRIC, None)
             if any(labels):

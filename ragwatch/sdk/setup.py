@@ -1,4 +1,4 @@
-"""``init``, ``app_info``, ``flush``, ``shutdown``, ``metrics``, ``telemetry``: one process' SDK, switched on and off."""
+"""``init``, ``app_info``, ``flush``, ``shutdown``, ``metrics``, ``telemetry``: the SDK of a process, on and off."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from ragwatch.config.otel_env import Content, SdkSettings, read_settings
 from ragwatch.kpi.metrics import RAGMetrics
 from ragwatch.kpi.state import State
 from ragwatch.sdk import guard
-from ragwatch.sdk.app_info import AppInfo, Configuration, say
+from ragwatch.sdk.app_info import AppInfo, Configuration
+from ragwatch.sdk.app_info import app_info as say
 from ragwatch.sdk.own_runtime import OwnRuntime
 from ragwatch.sdk.provider import Provider
 from ragwatch.sdk.readable import ForeignSpan

@@ -12,6 +12,7 @@ import pytest
 import ragwatch
 from ragwatch import ProductionConfig
 from ragwatch.config.changes import ConfigChanged, tell
+from ragwatch.sdk import guard
 from ragwatch.sdk.app_info import forget
 from ragwatch.sdk.setup import engine_state
 from tests.sdk.conftest import Watched
@@ -54,9 +55,7 @@ def test_it_is_exported_as_a_metric(watched: Watched) -> None:
     assert points[-1]["prompt_version"] == "p8"
 
 
-def test_init_takes_it_too_and_the_version_is_the_resource_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for signal in ("TRACES", "METRICS", "LOGS"):
-        monkeypatch.setenv(f"OTEL_{signal}_EXPORTER", "none")
+def test_init_takes_it_too_and_the_version_is_the_resource_s(on_alone: None) -> None:
     ragwatch.init(service="bot", version="3.1", app_info={"index_version": "i1"})
     assert series() == {("3.1", "", "i1", "", ""): 1.0}
 
@@ -102,3 +101,39 @@ def test_a_forked_child_says_it_too(watched: Watched) -> None:
     os.close(write)
     assert os.read(read, 1000).decode() == "[('', '', 'i9', '', '')]"
     os.close(read)
+
+
+@pytest.fixture
+def on_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is sent, and faults are counted, not raised, as in an app."""
+    for signal in ("TRACES", "METRICS", "LOGS"):
+        monkeypatch.setenv(f"OTEL_{signal}_EXPORTER", "none")
+    monkeypatch.delenv("RAGWATCH_RAISE", raising=False)
+    guard.forget()
+
+
+def test_a_configuration_that_fails_costs_the_app_nothing(on_alone: None) -> None:
+    class Broken:
+        @property
+        def config_hash(self) -> str:
+            raise OSError("no hash today")
+
+    ragwatch.init()
+    ragwatch.app_info(config=Broken(), index_version="i1")
+    with ragwatch.query("q"):
+        pass
+    assert ragwatch.metrics().query_count == 1
+    assert ragwatch.telemetry()["faults"]["app_info"] >= 1
+    assert series() == {("", "", "i1", "", ""): 1.0}
+    ragwatch.app_info(config="abc")
+    assert series() == {("", "abc", "i1", "", ""): 1.0}
+
+
+def test_a_word_that_init_does_not_know_is_one_line_and_no_error(
+    on_alone: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    ragwatch.init(app_info={"indx_version": "i1"})
+    assert "app_info() got an unexpected keyword argument 'indx_version'" in caplog.text
+    with ragwatch.query("q"):
+        pass
+    assert ragwatch.metrics().query_count == 1
