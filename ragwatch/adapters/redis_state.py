@@ -15,7 +15,7 @@ from ragwatch.resilience.sharing import Change, Counter, Member, SharedAway, Sha
 
 # KEYS: the breaker. ARGV: expected epoch, state, milliseconds in it, times reopened, due, by hand, key's life in ms.
 # A store that knows an older epoch than the caller has lost data, and takes what the caller says. The epoch is at least
-# the time in milliseconds, so that one begun after such a loss is above every one before it.
+# the time in microseconds, so that one begun after such a loss is above every one before it.
 CHANGE = """
 local at = redis.call('TIME')
 local now = at[1] * 1000 + math.floor(at[2] / 1000)
@@ -24,7 +24,7 @@ local epoch, expected = tonumber(held[1] or 0), tonumber(ARGV[1])
 local till = tonumber(held[3] or 0)
 local made = 0
 if ARGV[6] == '1' or (epoch <= expected and (ARGV[5] == '0' or now >= till)) then
-  epoch = math.max(epoch + 1, expected + 1, now)
+  epoch = math.max(epoch + 1, expected + 1, at[1] * 1000000 + at[2])
   till = now + tonumber(ARGV[3])
   held = {epoch, ARGV[2], till, ARGV[4]}
   redis.call('HSET', KEYS[1], 'epoch', string.format('%.0f', epoch), 'state', ARGV[2],

@@ -197,6 +197,11 @@ class CircuitBreaker(Shares, Guarded):
         """The call counts neither way: it was cancelled, or failed for reasons of its own. Its permit is free again."""
         with self._lock:
             self.tally.ignored += 1
+        self.give_back(ticket)
+
+    def give_back(self, ticket: Ticket) -> None:
+        """No call was made of this ticket."""
+        with self._lock:
             if ticket[0] == self._epoch and self.tally.state == "half_open":
                 self._permits += 1
                 self._unsent["permits"] += 1

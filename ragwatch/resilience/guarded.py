@@ -10,7 +10,7 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from types import CoroutineType, TracebackType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, TracebackType
 from typing import Any, Self, TypeVar
 
 from ragwatch.errors import LimitExceeded, Rejected
@@ -20,6 +20,7 @@ from ragwatch.resilience.streams import as_async_generator, as_generator, async_
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+_LAZY = frozenset({CoroutineType, GeneratorType, AsyncGeneratorType})
 _held: ContextVar[tuple[tuple[int, Any], ...]] = ContextVar("ragwatch_guards", default=())
 
 
@@ -33,6 +34,9 @@ class Guarded:
     def acquire(self) -> Any:
         """A ticket for one call, or an exception."""
         raise TypeError(f"{type(self).__name__} guards nothing")
+
+    def give_back(self, ticket: Any) -> None:
+        """No call was made of this ticket."""
 
     def at_once(self) -> Any:
         """A ticket where none needs to be waited for or asked for, else None."""
@@ -102,8 +106,8 @@ class Guarded:
         except BaseException as error:
             self.record(ticket, error)
             raise
-        if type(result) is CoroutineType:
-            return self._later(ticket, result)  # type: ignore[return-value, arg-type]
+        if type(result) in _LAZY:
+            return self._lazily(ticket, result)  # type: ignore[no-any-return]
         self.record(ticket, None, result)
         return result
 
@@ -151,22 +155,26 @@ class Guarded:
             except BaseException as error:
                 record(ticket, error)
                 raise
-            if type(result) is CoroutineType:
-                return self._later(ticket, result)
+            if type(result) in _LAZY:
+                return self._lazily(ticket, result)
             record(ticket, None, result)
             return result
 
         return guarded
 
-    async def _later(self, ticket: Any, result: Awaitable[Any]) -> Any:
-        """A plain function gave a coroutine: the call is over when that is."""
+    def _lazily(self, ticket: Any, result: Any) -> Any:
+        """What looked like a function gave a coroutine or a stream, and nothing ran yet: guard that, when it runs."""
+        self.give_back(ticket)
+        if type(result) is CoroutineType:
+            return self._later(result)
+        drive = streamed if type(result) is GeneratorType else async_streamed
+        return drive(lambda: _Stream(self, lambda: result, (), {}, rescued=False))()
+
+    async def _later(self, result: Any) -> Any:
         try:
-            value = await result
-        except BaseException as error:
-            self.record(ticket, error)
-            raise
-        self.record(ticket, None, value)
-        return value
+            return await self.aattempt(lambda: result)
+        finally:
+            result.close()  # where it was turned away
 
     def _guarded_coroutine(self, function: Any) -> Any:
         """As ``aattempt``, written out: a coroutine less costs 0.2 µs less."""
@@ -249,6 +257,12 @@ class _Stream:
                 raise
             return as_async_generator(await settled(self._rescue(error)))
         return self._function(*self._args, **self._kwargs)
+
+    def enter(self) -> None:
+        pass
+
+    def leave(self, entered: None) -> None:
+        pass
 
     def first(self) -> None:
         self._may_rescue = False

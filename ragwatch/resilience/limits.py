@@ -159,6 +159,10 @@ class Bulkhead(Guarded):
         """The call is over."""
         self.release()
 
+    def give_back(self, ticket: float) -> None:  # noqa: ARG002
+        """No call was made."""
+        self.release()
+
     def release(self) -> None:
         """Give the room to who has waited longest."""
         with self._lock:

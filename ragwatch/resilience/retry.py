@@ -97,8 +97,10 @@ class Retry:
 
     def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Call a function until it succeeds or the policy says stop; the last exception is raised as it was."""
-        if kind_of(function) == "coroutine":
-            raise TypeError(f"{function!r} is a coroutine function: await acall(...)")
+        kind = kind_of(function)
+        if kind != "function":
+            again = "await acall(...)" if kind == "coroutine" else "decorate it"
+            raise TypeError(f"{function!r} is a {kind} function: {again}")
         inner = self._inside(function)
         if self._rescue is None:
             return self._call(inner, args, kwargs)  # type: ignore[no-any-return]
@@ -248,6 +250,13 @@ class _Stream:
 
     async def aopen(self) -> Any:
         return self.open()
+
+    def enter(self) -> Any:
+        return self._run.show()
+
+    def leave(self, entered: Any) -> None:
+        if entered is not None:
+            running.reset(entered)
 
     def first(self) -> None:
         self._yielded = True

@@ -6,6 +6,7 @@ failure the load is then 1 + ``ratio`` of the calls, where three retries without
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -89,3 +90,12 @@ def budget_of(name: str) -> RetryBudget:
         if found is None:
             found = _shared[name] = RetryBudget()
         return found
+
+
+def _renew() -> None:
+    """In a forked child: a thread that held the lock is not there."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew)

@@ -64,8 +64,14 @@ class Run:
     def begin(self) -> Any:
         """An attempt begins."""
         self.started = self._retry.clock()
-        attempt = Attempt(self._retry.policy.name, self.attempt, self._key, self._outer * self.attempt)
-        return running.set(attempt)
+        return running.set(self._attempt())
+
+    def show(self) -> Any:
+        """As ``begin``, for the code of a stream each time that it runs; None where there is nothing to show."""
+        return running.set(self._attempt()) if self.attempt > 1 or self._key is not None else None
+
+    def _attempt(self) -> Attempt:
+        return Attempt(self._retry.policy.name, self.attempt, self._key, self._outer * self.attempt)
 
     def succeeded(self) -> None:
         """The attempt that just ran went well."""

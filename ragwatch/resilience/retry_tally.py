@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 from ragwatch.resilience.tallies import TALLIES, Series
@@ -73,3 +74,12 @@ def tally_of(name: str) -> RetryTally:
                 _known[name] = found
                 TALLIES.enter(found, found)
         return found
+
+
+def _renew() -> None:
+    """In a forked child: a thread that held the lock is not there."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew)

@@ -136,10 +136,8 @@ class Shares:
                 self._change_now(store, wanted, happened)
                 now = self.clock()
         with self._lock:
-            if self._refused and self.tally.state == "half_open":
-                if now < self._until and self._alone is None:
-                    return None
-                self._permits = 0  # other processes have the permits, and did not come back in time
+            if self._refused and self.shared and self.tally.state == "half_open" and now < self._until:
+                return None
             ticket = self._admit(now, happened)
             if ticket is None or store is None or self._alone is not None or self.tally.state != "half_open":
                 return ticket
@@ -156,7 +154,7 @@ class Shares:
                 self._permits += 1
                 self._refused = True
                 if now >= self._until:
-                    self._permits = 0  # as above
+                    self._permits = 0  # other processes have the permits, and did not come back in time
                     self._admit(now, happened)
         return None
 

@@ -16,6 +16,12 @@ class StreamDriver(Protocol):
     def open(self) -> Generator[Any, Any, Any]:
         """The stream, or an exception."""
 
+    def enter(self) -> Any:
+        """The stream's own code runs, until ``leave``."""
+
+    def leave(self, entered: Any) -> None:
+        """The consumer's code runs."""
+
     def first(self) -> None:
         """The first item came."""
 
@@ -31,6 +37,12 @@ class AsyncStreamDriver(Protocol):
 
     async def aopen(self) -> AsyncGenerator[Any, Any]:
         """The stream, or an exception."""
+
+    def enter(self) -> Any:
+        """The stream's own code runs, until ``leave``."""
+
+    def leave(self, entered: Any) -> None:
+        """The consumer's code runs."""
 
     def first(self) -> None:
         """The first item came."""
@@ -52,7 +64,11 @@ def streamed(drive: Callable[..., StreamDriver]) -> Callable[..., Generator[Any,
         began = False
         while True:
             try:
-                item = resume(argument)
+                entered = driver.enter()
+                try:
+                    item = resume(argument)
+                finally:
+                    driver.leave(entered)
             except StopIteration as stop:
                 driver.ended(None)
                 return stop.value
@@ -90,7 +106,11 @@ def async_streamed(drive: Callable[..., AsyncStreamDriver]) -> Callable[..., Asy
         began = False
         while True:
             try:
-                item = await resume(argument)
+                entered = driver.enter()
+                try:
+                    item = await resume(argument)
+                finally:
+                    driver.leave(entered)
             except StopAsyncIteration:
                 driver.ended(None)
                 return

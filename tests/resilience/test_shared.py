@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -116,6 +117,49 @@ def test_by_hand_holds_for_all(server: RedisServer, make: Make) -> None:
     in_state("closed", one)
 
 
+def test_by_hand_wins_over_what_it_did_not_know(server: RedisServer, make: Make) -> None:
+    one, unaware = make(server), make(server, refresh_s=60.0)
+    one.open()
+    client = redis.Redis.from_url(server.url)
+    wait_until(lambda: client.hget("ragwatch:breaker:{db}", "state") == b"open")
+    unaware.disable()
+    in_state("disabled", one, unaware)
+
+
+def test_who_comes_second_takes_over_what_the_first_one_wrote(server: RedisServer, make: Make) -> None:
+    one, unaware = make(server), make(server, refresh_s=60.0)
+    one.force_open()
+    client = redis.Redis.from_url(server.url)
+    wait_until(lambda: client.hget("ragwatch:breaker:{db}", "state") == b"forced_open")
+    fail(unaware, 5)
+    in_state("forced_open", one, unaware)
+
+
+def test_the_backoff_goes_on_in_another_process(server: RedisServer, make: Make) -> None:
+    options = {"reset_timeout": 0.05, "reset_backoff": 1000.0, "max_reset_timeout": 30.0}
+    one, other = make(server, **options), make(server, **options)
+    one.open()
+    in_state("open", other)
+    other.failed(wait_until(other.try_acquire, what="the probe"))
+    in_state("open", one, other)
+    assert 20 < (other.retry_after() or 0) <= 30
+
+
+def test_a_forked_child_goes_on_sharing(server: RedisServer, make: Make) -> None:
+    breaker = make(server)
+
+    def open_it() -> None:
+        breaker.open("in the child")
+        wait_until(lambda: not breaker._untold, what="told")
+
+    with breaker._lock:  # as if another thread held it
+        child = multiprocessing.get_context("fork").Process(target=open_it)
+        child.start()
+    child.join(20)
+    assert child.exitcode == 0
+    in_state("open", breaker)
+
+
 def test_probes_of_two_processes_close_it_together(server: RedisServer, make: Make) -> None:
     one, other = (make(server, reset_timeout=0.05, half_open_permits=2) for _ in range(2))
     one.open()
@@ -195,11 +239,25 @@ def test_killed_while_half_open(mortal: RedisServer, make: Make) -> None:
     wait_until(lambda: not one.shared and not other.shared, what="both notice")
     probe = wait_until(one.try_acquire, what="a probe without Redis")
     assert one.try_acquire() is None, "its own permits hold"
-    one.succeeded(probe)
-    assert one.state == "closed"
     mortal.start()
     wait_until(lambda: one.shared and other.shared, what="both join again")
-    wait_until(lambda: one.state == other.state, what="they agree")
+    in_state("half_open", one, other)
+    one.succeeded(probe)
+    assert (one.tally.late, one.state) == (1, "half_open"), "it was no probe of the epoch that all share"
+    other.succeeded(wait_until(other.try_acquire, what="a probe"))
+    in_state("closed", one, other)
+
+
+def test_a_redis_that_came_back_empty_is_told(mortal: RedisServer, make: Make) -> None:
+    one = make(mortal)
+    one.open()
+    client = redis.Redis.from_url(mortal.url)
+    wait_until(lambda: client.exists("ragwatch:breaker:{db}"), what="told")
+    mortal.kill()
+    wait_until(lambda: not one.shared, what="it notices")
+    mortal.start()
+    wait_until(lambda: one.shared, what="it joins again")
+    in_state("open", make(mortal))
 
 
 def test_a_store_that_kept_its_data_is_believed(tmp_path: Path, make: Make) -> None:
