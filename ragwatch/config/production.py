@@ -66,9 +66,7 @@ class ProductionConfig(BaseSettings):
     ragwatch.errors.ConfigErrors: vector_db_url (from nowhere): is missing: set VECTOR_DB_URL
     """
 
-    model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True, hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True)
     env_prefixes: ClassVar[tuple[str, ...]] = (PREFIX, "")
     """What variables begin with, the strongest first. An empty prefix lets plain names count."""
     required_settings: ClassVar[tuple[str, ...]] = ("openai_api_key", "vector_db_url")
@@ -236,7 +234,7 @@ def _gather(model: type[ProductionConfig], asked: _Asked) -> Loaded:
         env_file=asked.env_file if asked.env_file is not None else _one(config.get("env_file")),
     )
     path, source = _path(asked.path, variables)
-    file = model.default_path if path is None else Path(path)
+    file = model.default_path if path is None else Path(path).expanduser()
     absent = path is None and not file.exists()
     names = {name for member in _family(ProductionConfig) for name in _names(member)}
     known = frozenset((*SDK_NAMES, *COMMON_NAMES, *names))

@@ -83,9 +83,10 @@ class Taking:
     def _text(self, keys: Keys, text: str, source: str) -> None:
         """A variable's value: JSON or commas where a list, a mapping or a model is wanted."""
         annotation = shape.annotation_of(self._loaded.model, keys)
-        value: Any = text
+        is_text = shape.takes_text(annotation)
+        value: Any = text if is_text else text.strip()  # a key with a line end is no header
         structured = shape.nested(annotation) or shape.is_list(annotation) or shape.is_mapping(annotation)
-        if structured and not shape.takes_text(annotation):
+        if structured and not is_text:
             stripped = text.strip()
             if stripped[:1] in {"{", "["}:
                 try:

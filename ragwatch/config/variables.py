@@ -197,7 +197,9 @@ def _content(name: str, path: str, source: str) -> Text | None:
 
 
 def _chosen(given: str | os.PathLike[str] | None, environ: Mapping[str, str], variable: str) -> tuple[str | None, str]:
-    if given is not None:
-        return os.fspath(given), f"argument {variable.removeprefix('RAGWATCH_').lower()}"
     path = environ.get(variable, "").strip()
-    return path or None, f"{variable}={path}"
+    if given is not None:
+        path, source = os.fspath(given), f"argument {variable.removeprefix('RAGWATCH_').lower()}"
+    else:
+        source = f"{variable}={path}"
+    return os.path.expanduser(path) or None, source  # noqa: PTH111  (pathlib is not loaded for this)

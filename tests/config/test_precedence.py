@@ -260,3 +260,26 @@ def test_a_model_within_itself_and_values_of_a_mapping() -> None:
     config = Nested(_environ={"NODE__CHILD__NAME": "leaf", "WEIGHTS": '{"a": [1]}', "WEIGHTS__B": "2,3"})
     assert config.node == Node(child=Node(name="leaf"))
     assert config.weights == {"a": [1], "b": [2, 3]}
+
+
+def test_space_around_a_value_is_no_part_of_it_unless_it_is_text() -> None:
+    class Named(ProductionConfig):
+        separator: str = ""
+
+    environ = {
+        "ENABLE_CACHING": " no ",
+        "MAX_CONCURRENT_QUERIES": "5\n",
+        "OPENAI_API_KEY": "sk-1\n",
+        "SEPARATOR": " | ",
+    }
+    config = Named(_environ=environ)
+    assert (config.enable_caching, config.max_concurrent_queries) == (False, 5)
+    assert (config.get("OPENAI_API_KEY"), config.separator) == ("sk-1", " | ")
+
+
+def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "c.json").write_text('{"log_level": "DEBUG"}')
+    (tmp_path / ".env").write_text("MAX_CONCURRENT_QUERIES=3")
+    config = ProductionConfig("~/c.json", _environ={"RAGWATCH_ENV_FILE": "~/.env"})
+    assert (config.log_level, config.max_concurrent_queries) == ("DEBUG", 3)
