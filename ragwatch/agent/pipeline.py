@@ -56,6 +56,7 @@ class Pipeline:
             linger_s=settings.linger_s,
             incomplete_after_s=settings.incomplete_after_s,
             max_spans=settings.max_pending_spans,
+            foreign_linger_s=settings.foreign_linger_s,
         )
         self._cursor = 0
         self._starts = 1
@@ -178,10 +179,10 @@ class Pipeline:
             self._received(row, sum(len(spans) for _, scopes in decoded for _, spans in scopes))
         for resource, scopes in decoded:
             origin = self._origin(resource)
-            for _, spans in scopes:
+            for scope, spans in scopes:
                 for raw in spans:
-                    if only is None or raw.trace_id + raw.span_id in only or semconv.STEP not in raw.attributes:
-                        add(raw, origin, row.id, now)
+                    if only is None or raw.trace_id + raw.span_id in only:
+                        add(raw, origin, row.id, now, scope.name)
 
     def _metrics(self, row: Row) -> None:
         body = json_to_protobuf("metrics", row.body) if row.format == JSON else row.body

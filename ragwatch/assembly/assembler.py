@@ -1,31 +1,34 @@
-"""Spans to queries in the agent: steps wait, by trace, until the root of their query has come.
+"""Spans to queries in the agent: spans wait, by trace, until the root of their query has come.
 
-Bounded by spans and by age. Children usually come before their root, since they end first; a short linger after the
-root takes those of other processes that are still on their way. A root that never comes makes the query
-``incomplete``, a step that comes too late counts as a step alone, and each of these is counted.
+Bounded by spans and by age, O(log n) a span. Children usually come before their root, since they end first; a linger
+after the root takes those that are still on their way: short for ragwatch's own spans, as long as a batch processor's
+interval for others'. A root that never comes makes the query ``incomplete``, a step that comes too late counts as a
+step alone, and each of these is counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
 from ragwatch import semconv
 from ragwatch.assembly.complete import complete
+from ragwatch.assembly.node import Node, Origin
+from ragwatch.assembly.pairs import CALLS, adopt, host_of, loner
+from ragwatch.assembly.replays import Replays
+from ragwatch.assembly.trace import assemble
 from ragwatch.conventions.decode import RawSpan
 from ragwatch.conventions.own import step_name, to_step
+from ragwatch.conventions.table import OTHER, SERVER
 from ragwatch.record import QueryRecord, Step
 
+__all__ = ["Assembler", "Events", "Origin"]
 RECENT = 30_000
 """Span ids in each of the two generations that are remembered against duplicates, and recent traces."""
-
-
-class Origin(NamedTuple):
-    """Whose spans these are."""
-
-    service: str
-    environment: str
-    instance: str | None
+MAX_HOSTS = 200
+"""Framework spans that are looked at for one client's span."""
+_SILENT = frozenset({OTHER, SERVER})
 
 
 class Events(NamedTuple):
@@ -38,63 +41,122 @@ class Events(NamedTuple):
 
 
 class _Trace:
-    """The steps of one trace that wait."""
+    """The spans of one trace that wait."""
 
-    __slots__ = ("counted", "first_row", "links", "origin", "root_at", "roots", "since", "steps")
+    __slots__ = (
+        "counted", "first_row", "links", "nodes", "origin", "own_root", "raws", "root_at", "roots", "since", "steps",
+        "tells",
+    )  # fmt: skip
 
     def __init__(self, origin: Origin, row: int, now: float) -> None:
         self.origin = origin
         self.first_row = row
         self.since = now
         self.root_at: float | None = None
+        self.own_root = False
         self.steps: list[Step] = []
         self.roots: list[Step] = []
+        self.raws: list[RawSpan] = []
+        """ragwatch's own spans."""
+        self.nodes: list[Node] = []
+        """Everybody else's."""
+        self.tells = False
+        """One of the others is more than transport."""
         self.links: dict[str, str] = {}
         self.counted = False
 
+    @property
+    def size(self) -> int:
+        """How many spans it holds."""
+        return len(self.raws) + len(self.nodes)
+
 
 class Assembler:
-    """Holds the steps whose query is not yet whole. ``now`` is the time of receipt, in seconds of any clock."""
+    """Holds the spans whose query is not yet whole. ``now`` is the time of receipt, in seconds of any clock."""
 
-    def __init__(self, events: Events, *, linger_s: float, incomplete_after_s: float, max_spans: int) -> None:
+    def __init__(
+        self,
+        events: Events,
+        *,
+        linger_s: float,
+        incomplete_after_s: float,
+        max_spans: int,
+        foreign_linger_s: float | None = None,
+    ) -> None:
         self._events = events
         self._linger_s = linger_s
+        self._foreign_linger_s = linger_s if foreign_linger_s is None else foreign_linger_s
         self._incomplete_after_s = incomplete_after_s
         self._max_spans = max_spans
         self._traces: dict[bytes, _Trace] = {}
+        self._due: list[tuple[float, bytes]] = []
+        self._calls: dict[tuple[str, str], dict[bytes, Node]] = {}
+        self._replays = Replays()
         self._seen: set[bytes] = set()
         self._seen_before: set[bytes] = set()
         self._done: dict[bytes, None] = {}
         self.spans = 0
 
-    def add(self, raw: RawSpan, origin: Origin, row: int, now: float) -> None:
-        """Take one span of ragwatch's convention, or the link that any other span is between two of them."""
+    def add(self, raw: RawSpan, origin: Origin, row: int, now: float, scope: str = "") -> None:
+        """Take one span of any convention."""
         span_id = raw.span_id
-        attributes = raw.attributes
-        kind = step_name(attributes)
         if len(span_id) != 8 or len(raw.trace_id) != 16:
             self._events.tally("ragwatch.agent.decode_errors", "invalid_id")
             return
-        if kind is None:
-            held = self._traces.get(raw.trace_id)
-            if held is not None and len(held.links) < 1000:
-                held.links[span_id.hex()] = raw.parent_id.hex()
-            return
+        kind = step_name(raw.attributes)
         key = raw.trace_id + span_id
         if key in self._seen or key in self._seen_before:
-            self._events.tally("ragwatch.agent.duplicates", "span")
+            if kind is not None:
+                self._events.tally("ragwatch.agent.duplicates", "span")
             return
         self._remember(key)
+        if kind is None:
+            self._add_foreign(raw, scope, origin, row, now)
+        else:
+            self._add_own(raw, kind, origin, row, now)
+
+    def release(self, now: float) -> None:
+        """Hand on what is whole, what is too old, and, over the bound, what has waited longest."""
+        due: list[bytes] = []
+        while self._due and self._due[0][0] <= now:
+            trace_id = heappop(self._due)[1]
+            trace = self._traces.get(trace_id)
+            if trace is not None and self._deadline(trace) <= now:
+                due.append(trace_id)
+        for trace_id in due:
+            self._adopted(trace_id)
+        for trace_id in due:
+            if trace_id in self._traces:
+                self._finish(trace_id, "no_root")
+        if self.spans > self._max_spans:
+            for trace_id in list(self._traces):
+                if self.spans <= self._max_spans * 9 // 10:
+                    break
+                self._finish(trace_id, "too_many_spans")
+
+    def pending(self) -> tuple[int | None, bytes]:
+        """The lowest row that holds a waiting span, and the ids of all that wait (24 bytes each: trace, span)."""
+        if not self._traces:
+            return None, b""
+        parts: list[bytes] = []
+        for trace in self._traces.values():
+            parts += [raw.trace_id + raw.span_id for raw in trace.raws]
+            parts += [node.key for node in trace.nodes]
+        return min(trace.first_row for trace in self._traces.values()), b"".join(parts)
+
+    # -- taking -------------------------------------------------------------------------------------------------------
+
+    def _add_own(self, raw: RawSpan, kind: str, origin: Origin, row: int, now: float) -> None:
         step = to_step(
             kind,
             raw.name,
-            (raw.trace_id.hex(), span_id.hex(), raw.parent_id.hex() or None),
+            (raw.trace_id.hex(), raw.span_id.hex(), raw.parent_id.hex() or None),
             (raw.start_ns, raw.end_ns),
             (raw.status_code, raw.status_message),
-            attributes,
+            raw.attributes,
             raw.events,
         )
-        counted = attributes.get(semconv.COUNTED) is True
+        counted = raw.attributes.get(semconv.COUNTED) is True
         if kind != "query" and not raw.parent_id:
             self._alone(step, origin, counted)
             return
@@ -104,42 +166,56 @@ class Assembler:
                 self._events.tally("ragwatch.agent.late", "after_query")
                 self._alone(step, origin, counted)
                 return
-            trace = self._traces[raw.trace_id] = _Trace(origin, row, now)
+            trace = self._open(raw.trace_id, origin, row, now)
         self.spans += 1
+        trace.raws.append(raw)
         trace.counted = trace.counted or counted
         if kind == "query":
             trace.roots.append(step)
-            trace.root_at = now
             trace.origin = origin
+            trace.own_root = True
+            self._rooted(raw.trace_id, trace, now)
         else:
             trace.steps.append(step)
 
-    def release(self, now: float) -> None:
-        """Hand on what is whole, what is too old, and, over the bound, what has waited longest."""
-        due_root = now - self._linger_s
-        due_age = now - self._incomplete_after_s
-        due = [
-            trace_id
-            for trace_id, trace in self._traces.items()
-            if (trace.root_at is not None and trace.root_at <= due_root) or trace.since <= due_age
-        ]
-        for trace_id in due:
-            self._finish(trace_id, "no_root")
-        if self.spans > self._max_spans:
-            for trace_id in list(self._traces):
-                if self.spans <= self._max_spans * 9 // 10:
-                    break
-                self._finish(trace_id, "too_many_spans")
+    def _add_foreign(self, raw: RawSpan, scope: str, origin: Origin, row: int, now: float) -> None:
+        node = Node(raw, scope, origin)
+        trace = self._traces.get(raw.trace_id)
+        if trace is None:
+            if raw.trace_id in self._done:
+                if node.is_step:
+                    self._events.tally("ragwatch.agent.late", "after_query")
+                    self._alone(node.step(), origin, node.counted)
+                return
+            trace = self._open(raw.trace_id, origin, row, now)
+        self.spans += 1
+        trace.nodes.append(node)
+        if node.role in _SILENT:
+            if len(trace.links) < 1000:
+                trace.links[node.id] = raw.parent_id.hex()
+        else:
+            trace.tells = True
+            if node.role in CALLS and (raw.parent_id or loner([node]) is None):
+                self._calls.setdefault((origin.service, node.role), {})[node.key] = node
+        if not raw.parent_id or node.remote:
+            self._rooted(raw.trace_id, trace, now)
 
-    def pending(self) -> tuple[int | None, bytes]:
-        """The lowest row that holds a waiting step, and the ids of all that wait (24 bytes each: trace, span)."""
-        if not self._traces:
-            return None, b""
-        parts: list[bytes] = []
-        for trace_id, trace in self._traces.items():
-            parts += [trace_id + bytes.fromhex(step.span_id) for step in trace.roots]
-            parts += [trace_id + bytes.fromhex(step.span_id) for step in trace.steps]
-        return min(trace.first_row for trace in self._traces.values()), b"".join(parts)
+    def _open(self, trace_id: bytes, origin: Origin, row: int, now: float) -> _Trace:
+        trace = self._traces[trace_id] = _Trace(origin, row, now)
+        heappush(self._due, (now + self._incomplete_after_s, trace_id))
+        return trace
+
+    def _rooted(self, trace_id: bytes, trace: _Trace, now: float) -> None:
+        trace.root_at = now
+        heappush(self._due, (self._deadline(trace), trace_id))
+
+    def _deadline(self, trace: _Trace) -> float:
+        """When the trace is to be finished, whatever has come."""
+        at = trace.since + self._incomplete_after_s
+        if trace.root_at is None:
+            return at
+        linger = self._foreign_linger_s if trace.tells or not trace.own_root else self._linger_s
+        return min(at, trace.root_at + linger)
 
     def _remember(self, key: bytes) -> None:
         self._seen.add(key)
@@ -150,16 +226,60 @@ class Assembler:
         if not counted:
             self._events.loose(step, origin)
 
+    # -- handing on ---------------------------------------------------------------------------------------------------
+
+    def _adopted(self, trace_id: bytes) -> None:
+        """Move a client's span that makes up a trace to the framework's span for the same call."""
+        trace = self._traces[trace_id]
+        if trace.raws or not trace.tells:
+            return
+        call = loner(trace.nodes)
+        if call is None:
+            return
+        known = self._calls.get((call.origin.service, call.role), {})
+        recent = [node for _, node in zip(range(MAX_HOSTS), reversed(known.values()), strict=False)]
+        host = host_of(call, recent)
+        home = self._traces.get(host.span.trace_id) if host is not None else None
+        if host is None or home is None:
+            return
+        del self._traces[trace_id]
+        adopt(call, trace.nodes, host)
+        home.nodes += trace.nodes
+        home.first_row = min(home.first_row, trace.first_row)
+
     def _finish(self, trace_id: bytes, reason: str) -> None:
         trace = self._traces.pop(trace_id)
-        self.spans -= len(trace.steps) + len(trace.roots)
+        self.spans -= trace.size
         self._done[trace_id] = None
         if len(self._done) > RECENT:
             for old in list(self._done)[: RECENT // 10]:
                 del self._done[old]
-        if not trace.roots:
+        for node in trace.nodes:
+            known = self._calls.get((node.origin.service, node.seen.role))
+            if known is not None:
+                known.pop(node.key, None)
+        if trace.tells or (trace.nodes and trace.steps and not trace.roots):
+            self._finish_mixed(trace, reason)
+        elif trace.roots:
+            self._finish_own(trace)
+        elif trace.steps:
             self._incomplete(trace_id, trace, reason)
-            return
+
+    def _finish_mixed(self, trace: _Trace, reason: str) -> None:
+        """A trace in which other conventions say something."""
+        nodes = trace.nodes + [Node(raw, semconv.SCOPE_NAME, trace.origin) for raw in trace.raws]
+        self._replays.mark(nodes)
+        made = assemble(nodes)
+        for record in made.queries:
+            if record.outcome == "incomplete":
+                self._events.tally("ragwatch.agent.incomplete", reason)
+            self._events.query(record)
+        for step, origin, counted in made.loose:
+            self._alone(step, origin, counted)
+        for step, origin in made.uncounted:
+            self._events.loose(step, origin)
+
+    def _finish_own(self, trace: _Trace) -> None:
         roots = sorted(trace.roots, key=lambda root: root.start_ns)
         groups = _by_root(roots, trace.steps, trace.links) if len(roots) > 1 else {roots[0].span_id: trace.steps}
         for root in roots:

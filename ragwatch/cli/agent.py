@@ -31,6 +31,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--queries-kept", help="queries that /api/queries shows (default 500)")
     parser.add_argument("--commit-interval-s", help="how often results become visible (default 0.5)")
     parser.add_argument("--linger-s", help="wait for steps still on their way after a query's root (default 0.25)")
+    parser.add_argument("--foreign-linger-s", help="the same for spans of others' instrumentors (default 6)")
     parser.add_argument("--incomplete-after-s", help="wait for a root that does not come (default 300)")
     parser.add_argument("--stream-idle-s", help="silence after which an app's process counts as ended (default 900)")
 

@@ -30,6 +30,7 @@ class AgentValues:
     queries_kept: int = 500
     commit_interval_s: float = 0.5
     linger_s: float = 0.25
+    foreign_linger_s: float = 6.0
     incomplete_after_s: float = 300.0
     max_pending_spans: int = 200_000
     stream_idle_s: float = 900.0

@@ -5,6 +5,7 @@ The SDK's worker and the agent read spans through the same table, so a number is
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -242,6 +243,15 @@ _QUERY_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
 _LABEL_KEYS = frozenset(
     {semconv.LABEL_K, semconv.LABEL_HIT, semconv.LABEL_RECALL, semconv.LABEL_RECIPROCAL_RANK, semconv.LABEL_SOURCE}
 )
+
+
+def hashed(value: str) -> str:
+    """A stable stand-in for a user's id: 16 hex digits of SHA-256, as OpenTelemetry's ``user.hash``.
+
+    >>> hashed("ann@example.com")
+    '71d4f55f72fa128d'
+    """
+    return hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def query_fields(extra: Mapping[str, Any] | None) -> dict[str, Any]:

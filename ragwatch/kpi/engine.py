@@ -241,6 +241,8 @@ class Engine:
         if step.first_chunk_s is not None:
             self._histogram("gen_ai.client.operation.time_to_first_chunk", key).observe(step.first_chunk_s)
         known = False
+        if step.cache_result == "hit":  # a replayed answer carries the usage of a call that was not made
+            return
         if step.input_tokens is not None:
             self._histogram("gen_ai.client.token.usage", (*key, TOKEN_INPUT)).observe(step.input_tokens)
             known = True

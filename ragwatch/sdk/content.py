@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ragwatch.config.otel_env import Content
 from ragwatch.conventions.own import documents_from, pack_documents
+from ragwatch.conventions.own import hashed as hashed  # noqa: PLC0414  (the SDK's own name for it)
 from ragwatch.sdk.documents import MAX_ID_LENGTH
 from ragwatch.sdk.guard import say_once
 from ragwatch.semconv import CONTENT_KEYS, CONTENT_PREFIXES, CONTENT_SUFFIXES, DOCUMENTS, EXCEPTION_STACKTRACE
@@ -148,12 +148,3 @@ def _cut(value: Any, limit: int) -> Any:
     if isinstance(value, Mapping):
         return {key: _cut(inner, limit) for key, inner in value.items()}
     return value
-
-
-def hashed(value: str) -> str:
-    """A stable stand-in for a user's id: 16 hex digits of SHA-256, as OpenTelemetry's ``user.hash``.
-
-    >>> hashed("ann@example.com")
-    '71d4f55f72fa128d'
-    """
-    return hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()[:16]

@@ -156,4 +156,4 @@ def test_what_waits_is_named_so_that_a_restart_can_read_it_again() -> None:
     found.add(*USUAL[:3])
     lowest, ids = found.assembler.pending()
     assert lowest == 0
-    assert ids == b"".join((1).to_bytes(16) + number.to_bytes(8) for number in (2, 3))
+    assert ids == b"".join((1).to_bytes(16) + number.to_bytes(8) for number in (2, 3, 9))

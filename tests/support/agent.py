@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.procs import Process
 from tests.support.wait import wait_until
 
-FAST = ("--commit-interval-s", "0.05", "--linger-s", "0.05")
+FAST = ("--commit-interval-s", "0.05", "--linger-s", "0.05", "--foreign-linger-s", "0.5")
 
 
 class Agent:

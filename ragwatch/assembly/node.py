@@ -1,0 +1,147 @@
+"""A span on its way to a query: what it is, whose it is, and where it hangs in its trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from ragwatch import semconv
+from ragwatch.conventions.decode import RawSpan
+from ragwatch.conventions.own import step_name, to_step
+from ragwatch.conventions.read import fields_of, read_step
+from ragwatch.conventions.registry import recognise
+from ragwatch.conventions.table import STRUCTURE, Row, Seen
+from ragwatch.record import Step
+
+PARENT_IS_REMOTE = 0x300
+"""The bits of a span's flags that say so (opentelemetry-proto, SpanFlags)."""
+MAX_DEPTH = 200
+"""Parent links that form a longer chain, or a circle, are hostile."""
+
+
+class Origin(NamedTuple):
+    """Whose spans these are."""
+
+    service: str
+    environment: str
+    instance: str | None
+
+
+class Node:
+    """One span of a trace. ``role`` is a step, ``query``, or structure; ``merged`` are spans that were one with it."""
+
+    __slots__ = (
+        "_fields", "_step", "children", "counted", "key", "lost", "merged", "origin", "own", "parent", "role", "scope",
+        "seen", "span",
+    )  # fmt: skip
+
+    def __init__(self, span: RawSpan, scope: str, origin: Origin) -> None:
+        self.span = span
+        self.scope = scope
+        self.origin = origin
+        self.key = span.trace_id + span.span_id
+        """Under which it came; its trace may become another's."""
+        own = step_name(span.attributes)
+        self.own = own is not None
+        """It is in ragwatch's own convention."""
+        self.seen = Seen(None, own) if own is not None else recognise(span, scope)
+        self.role = self.seen.role
+        self.counted = span.attributes.get(semconv.COUNTED) is True
+        self.parent: Node | None = None
+        self.children: list[Node] = []
+        self.merged: list[Node] = []
+        self.lost = False
+        """Its parent is not there."""
+        self._step: Step | None = None
+        self._fields: Row | None = None
+
+    @property
+    def is_step(self) -> bool:
+        """Whether it is a step of a query, or one of its own."""
+        return self.role not in STRUCTURE and self.role != "query"
+
+    @property
+    def remote(self) -> bool:
+        """Whether its parent is known to be another process'."""
+        return (self.span.flags or 0) & PARENT_IS_REMOTE == PARENT_IS_REMOTE
+
+    @property
+    def id(self) -> str:
+        """The span's id in hex."""
+        return self.span.span_id.hex()
+
+    def fields(self, kind: str) -> Row:
+        """What the span says, read once."""
+        if self._fields is None:
+            self._fields = fields_of(self.span, self.seen, kind)
+        return self._fields
+
+    def step(self) -> Step:
+        """The step that it is by itself, without what was merged into it."""
+        if self._step is None:
+            span = self.span
+            if self.own:
+                self._step = to_step(
+                    self.role,
+                    span.name,
+                    (span.trace_id.hex(), span.span_id.hex(), span.parent_id.hex() or None),
+                    (span.start_ns, span.end_ns),
+                    (span.status_code, span.status_message),
+                    span.attributes,
+                    span.events,
+                )
+            else:
+                self._step = read_step(span, self.seen, self.role, self.fields(self.role))
+        return self._step
+
+    def above(self) -> Iterator[Node]:
+        """Its ancestors, the nearest first."""
+        at = self.parent
+        for _ in range(MAX_DEPTH):
+            if at is None:
+                return
+            yield at
+            at = at.parent
+
+    def below(self) -> Iterator[Node]:
+        """Its descendants, in order of start."""
+        todo = list(reversed(self.children))
+        while todo:
+            node = todo.pop()
+            yield node
+            todo.extend(reversed(node.children))
+
+    def step_above(self) -> Node | None:
+        """The nearest step around it."""
+        return next((node for node in self.above() if node.is_step), None)
+
+
+def link(nodes: Iterable[Node]) -> list[Node]:
+    """Hang the nodes of one trace on one another; those on top, in order of start, whatever order they came in."""
+    ordered = sorted(nodes, key=_place)
+    by_id: dict[bytes, Node] = {}
+    for node in ordered:
+        by_id.setdefault(node.span.span_id, node)
+        node.parent, node.lost, node.children = None, False, []
+    tops = []
+    for node in ordered:
+        parent = by_id.get(node.span.parent_id) if node.span.parent_id else None
+        if parent is node or (parent is not None and _hangs_below(parent, node)):
+            parent = None
+        if parent is None:
+            node.lost = bool(node.span.parent_id)
+            tops.append(node)
+        else:
+            node.parent = parent
+            parent.children.append(node)
+    return tops
+
+
+def _hangs_below(node: Node, other: Node) -> bool:
+    """Whether a parent link would close a circle."""
+    return any(above is other for above in node.above())
+
+
+def _place(node: Node) -> tuple[int, int, bytes]:
+    """In order of start; of two that start together the longer one is around the other."""
+    return (node.span.start_ns, -node.span.end_ns, node.span.span_id)

@@ -1,0 +1,81 @@
+"""A client's span that stands in a trace of its own finds the framework's span for the same call.
+
+Some frameworks do not make their span current, so that the client's instrumentor begins a new trace: the call would
+count twice. The two are one where the client's window lies within the framework's, for the same step, service and
+model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ragwatch.assembly.node import Node
+
+CALLS = frozenset({"generate", "embed", "rerank", "retrieve"})
+TOLERANCE_NS = 2_000_000
+"""Clocks of one machine, read a moment apart."""
+_KIND_CLIENT = 3
+
+
+def loner(nodes: Sequence[Node]) -> Node | None:
+    """The call that makes up a trace by itself, transport aside; None for any other trace."""
+    roots = [node for node in nodes if not node.span.parent_id]
+    if len(roots) != 1 or roots[0].role not in CALLS or roots[0].own:
+        return None
+    root = roots[0]
+    if any(node.is_step and node is not root for node in nodes):
+        return None
+    return root if root.span.kind == _KIND_CLIENT or root.scope.startswith("opentelemetry.instrumentation.") else None
+
+
+def host_of(call: Node, candidates: Iterable[Node]) -> Node | None:
+    """The framework's span around a call: the tightest that fits; None where there is none."""
+    best: Node | None = None
+    for node in candidates:
+        if node.role != call.role or node.scope == call.scope or node.origin.service != call.origin.service:
+            continue
+        if node.span.trace_id == call.span.trace_id or not _within(call, node) or not _same_model(call, node):
+            continue
+        if best is None or _length(node) < _length(best):
+            best = node
+    return best
+
+
+def adopt(call: Node, nodes: Iterable[Node], host: Node) -> None:
+    """Move a trace's nodes below the host's span."""
+    for node in nodes:
+        parent = host.span.span_id if node is call else node.span.parent_id
+        node.span = node.span._replace(trace_id=host.span.trace_id, parent_id=parent)
+
+
+def pair_up(traces: Mapping[bytes, Sequence[Node]]) -> dict[bytes, list[Node]]:
+    """The traces with every loner moved to its host."""
+    alone = {trace_id: found for trace_id, nodes in traces.items() if (found := loner(nodes)) is not None}
+    hosts = [
+        node for trace_id, nodes in traces.items() if trace_id not in alone for node in nodes if node.role in CALLS
+    ]
+    joined = {trace_id: list(nodes) for trace_id, nodes in traces.items()}
+    for trace_id, call in sorted(alone.items(), key=lambda item: (item[1].span.start_ns, item[0])):
+        host = host_of(call, hosts)
+        if host is not None:
+            moved = joined.pop(trace_id)
+            joined[host.span.trace_id] += moved
+            adopt(call, moved, host)
+    return joined
+
+
+def _within(call: Node, host: Node) -> bool:
+    return (
+        host.span.start_ns - TOLERANCE_NS <= call.span.start_ns and call.span.end_ns <= host.span.end_ns + TOLERANCE_NS
+    )
+
+
+def _length(node: Node) -> int:
+    return node.span.end_ns - node.span.start_ns
+
+
+def _same_model(call: Node, host: Node) -> bool:
+    mine, theirs = call.fields(call.role), host.fields(host.role)
+    names = {mine.get("model"), mine.get("response_model")} - {None}
+    others = {theirs.get("model"), theirs.get("response_model")} - {None}
+    return not names or not others or bool(names & others)

@@ -1,0 +1,155 @@
+"""The spans of one trace, of any convention, to queries and steps. Pure: the order in which spans came is nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ragwatch import semconv
+from ragwatch.assembly.collapse import collapse, whole_step
+from ragwatch.assembly.complete import complete
+from ragwatch.assembly.node import Node, Origin, link
+from ragwatch.assembly.roots import ANSWERING, settle_roles
+from ragwatch.conventions.own import hashed
+from ragwatch.conventions.read import QUERY_FIELDS, read_step
+from ragwatch.conventions.table import STRUCTURE
+from ragwatch.record import QueryRecord, Step
+
+
+class Made(NamedTuple):
+    """What became of a trace."""
+
+    queries: list[QueryRecord]
+    loose: list[tuple[Step, Origin, bool]]
+    """Steps that belong to no query, whose they are, and whether their process has counted them."""
+    uncounted: list[tuple[Step, Origin]]
+    """Steps of queries that their process counted without knowing of these."""
+    collapsed: list[tuple[Node, str]]
+    nodes: list[Node]
+
+
+def assemble(nodes: Iterable[Node]) -> Made:
+    """The queries and loose steps of one trace."""
+    tops = link(nodes)
+    everything = [other for top in tops for other in (top, *top.below())]
+    roots = settle_roles(tops)
+    collapsed = collapse(everything)
+    gone = {id(node) for node, _ in collapsed}
+    steps = [node for node in everything if node.is_step and id(node) not in gone]
+    made = Made([], [], [], collapsed, everything)
+    of_query: dict[int, list[Node]] = {id(root): [] for root in roots}
+    left: list[Node] = []
+    for node in steps:
+        root = next((above for above in node.above() if id(above) in of_query), None)
+        (left if root is None else of_query[id(root)]).append(node)
+    for root in roots:
+        _query(root, of_query[id(root)], made)
+    for group in _lost_queries(left, tops):
+        _incomplete(group, made)
+        taken = {id(node) for node in group}
+        left = [node for node in left if id(node) not in taken]
+    for node in left:
+        made.loose.append((whole_step(node), node.origin, node.counted))
+    return made
+
+
+_AS_ATTRIBUTE = {
+    "session": semconv.SESSION_ID,
+    "tenant": semconv.TENANT_ID,
+    "prompt_version": semconv.PROMPT_VERSION,
+}
+
+
+def _query(root: Node, nodes: Sequence[Node], made: Made) -> None:
+    """The record of one query."""
+    counted = root.counted or any(node.counted for node in nodes)
+    steps = [_placed(node, root) for node in nodes]
+    made.queries.append(
+        complete(
+            _root_step(root),
+            steps,
+            service=root.origin.service,
+            environment=root.origin.environment,
+            instance=root.origin.instance,
+            counted=counted,
+        )
+    )
+    if counted:
+        made.uncounted.extend((step, node.origin) for step, node in zip(steps, nodes, strict=True) if not node.counted)
+
+
+def _root_step(root: Node) -> Step:
+    if root.own:
+        return root.step()
+    fields = root.fields("query")
+    held = {name: fields[name] for name in QUERY_FIELDS if name in fields}
+    for node in root.below():  # what the run's own span does not say, a span below may
+        missing = [name for name in ("session", "user", "tenant", "prompt_version") if name not in held]
+        if not missing:
+            break
+        if node.role in STRUCTURE and node.seen.convention is None:
+            continue
+        found = node.fields(node.role)
+        held.update({name: found[name] for name in missing if name in found})
+    step = read_step(root.span, root.seen, "query", {**fields, **held})
+    extra = {key: value for key, value in (step.extra or {}).items() if key not in QUERY_FIELDS}
+    for name, key in _AS_ATTRIBUTE.items():
+        if name in held:
+            extra[key] = held[name]
+    if "user" in held:
+        extra[semconv.USER_HASH] = hashed(held["user"])
+    for name, key in (("question", semconv.QUESTION_LENGTH), ("answer", semconv.ANSWER_LENGTH)):
+        if name in held:  # the text itself stays behind: the agent keeps no content
+            extra[key] = len(held[name])
+    return step._replace(extra=extra)
+
+
+def _placed(node: Node, root: Node) -> Step:
+    """The step, hung below the step around it, else below the query."""
+    around = next((above for above in node.above() if above is root or above.is_step), root)
+    step = whole_step(node)
+    return step if step.parent_id == around.id else step._replace(parent_id=around.id)
+
+
+def _lost_queries(left: Sequence[Node], tops: Sequence[Node]) -> list[list[Node]]:
+    """Steps whose query's own span never came: several that miss the same parent, or one below lost structure."""
+    by_parent: dict[bytes, list[Node]] = {}
+    for top in tops:
+        if top.lost and top.role != "query":
+            by_parent.setdefault(top.span.parent_id, []).append(top)
+    groups = []
+    for lost in by_parent.values():
+        if len(lost) == 1 and lost[0].is_step:
+            continue
+        inside = {id(other) for top in lost for other in (top, *top.below())}
+        group = [node for node in left if id(node) in inside]
+        if any(node.role in ANSWERING for node in group):
+            groups.append(group)
+    return groups
+
+
+def _incomplete(nodes: Sequence[Node], made: Made) -> None:
+    """A query whose own span never came: not a success, and not forgotten."""
+    first = nodes[0]
+    steps = [whole_step(node) for node in nodes]
+    root = Step(
+        "query",
+        "query",
+        first.span.parent_id.hex(),
+        None,
+        min(step.start_ns for step in steps),
+        max(step.end_ns for step in steps),
+        trace_id=first.span.trace_id.hex(),
+        outcome="incomplete",
+    )
+    counted = any(node.counted for node in nodes)
+    made.queries.append(
+        complete(
+            root,
+            steps,
+            service=first.origin.service,
+            environment=first.origin.environment,
+            instance=first.origin.instance,
+            counted=counted,
+        )
+    )

@@ -1,0 +1,139 @@
+"""OpenTelemetry GenAI: spans with ``gen_ai.operation.name``; the old names beside the new.
+
+OpenLLMetry, OpenLIT, Traceloop's older releases and many frameworks emit these names with habits of their own; what is
+a habit and no convention stands in their files.
+"""
+
+from __future__ import annotations
+
+from ragwatch.conventions.decode import RawSpan
+from ragwatch.conventions.shapes import at, documents_of, unpack
+from ragwatch.conventions.table import (
+    TASK,
+    WORKFLOW,
+    Convention,
+    Field,
+    Row,
+    Rule,
+    number,
+    text,
+    whole,
+)  # fmt: skip
+
+OPERATION = "gen_ai.operation.name"
+DOCUMENTS = "gen_ai.retrieval.documents"
+NO_VENDORS = frozenset({"langchain", "llama_index", "llamaindex", "haystack", "langgraph", "crewai"})
+"""Frameworks that call themselves the provider."""
+_MODEL = frozenset({"generate", "embed", "rerank"})
+_GENERATES = frozenset({"generate"})
+_RETRIEVES = frozenset({"retrieve"})
+
+
+def _extract(row: Row, span: RawSpan, step: str) -> None:
+    attributes = span.attributes
+    if step == "retrieve":
+        packed = attributes.get(DOCUMENTS)
+        if packed is not None:
+            items = unpack(packed, DOCUMENTS)
+            if isinstance(items, list | tuple):
+                row["documents"] = documents_of(items)
+        store = row.pop("provider", None)
+        if store is not None:  # of a retrieval the provider is the store
+            row.setdefault("data_source", store)
+    elif row.get("provider", "").lower() in NO_VENDORS:
+        del row["provider"]
+    if step == "query":
+        _texts(row, span)
+    if step == "generate" and "first_chunk_s" not in row:
+        _streamed(row, span)
+
+
+def _texts(row: Row, span: RawSpan) -> None:
+    for field, key in (("question", "gen_ai.input.messages"), ("answer", "gen_ai.output.messages")):
+        messages = unpack(span.attributes.get(key), key)
+        found = at(messages, len(messages) - 1, "parts", 0, "content") if isinstance(messages, list | tuple) else None
+        if isinstance(found, str):
+            row.setdefault(field, found)
+
+
+def _streamed(row: Row, span: RawSpan) -> None:
+    for name, time_ns, _ in span.events or ():
+        if name == "gen_ai.content.completion.chunk":
+            row["first_chunk_s"] = max(0, time_ns - span.start_ns) / 1e9
+            return
+
+
+CONVENTION = Convention(
+    "genai",
+    "OpenTelemetry GenAI",
+    rules=(
+        Rule(
+            OPERATION,
+            {
+                "chat": "generate",
+                "generate_content": "generate",
+                "text_completion": "generate",
+                "completion": "generate",
+                "llm_request": "generate",
+                "embeddings": "embed",
+                "embedding": "embed",
+                "retrieval": "retrieve",
+                "vector_db_retrieve": "retrieve",
+                "search_memory": "retrieve",
+                "execute_tool": "tool",
+                "rerank": "rerank",
+                "invoke_agent": WORKFLOW,
+                "invoke_workflow": WORKFLOW,
+                "execute_task": TASK,
+                "plan": TASK,
+                "create_agent": TASK,
+                "vectordb": None,
+            },
+        ),
+        Rule(
+            "llm.request.type",
+            {"chat": "generate", "completion": "generate", "embedding": "embed", "rerank": "rerank"},
+        ),
+    ),
+    extract=_extract,
+    fields=(
+        Field("operation", (OPERATION,), text, _MODEL | _RETRIEVES | {"tool"}),
+        Field("model", ("gen_ai.request.model",), text),
+        Field("response_model", ("gen_ai.response.model",), text),
+        Field("response_id", ("gen_ai.response.id",), text),
+        Field("provider", ("gen_ai.provider.name", "gen_ai.system"), text),
+        Field(
+            "input_tokens", ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.usage.prompt_tokens"),
+            whole, _MODEL,
+        ),
+        Field(
+            "output_tokens",
+            ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.usage.completion_tokens"),
+            whole, _GENERATES,
+        ),
+        Field(
+            "cached_tokens", ("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens"),
+            whole, _GENERATES,
+        ),
+        Field(
+            "reasoning_tokens", ("gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens"),
+            whole, _GENERATES,
+        ),
+        Field("first_chunk_s", ("gen_ai.response.time_to_first_chunk",), number, _GENERATES),
+        Field("data_source", ("gen_ai.data_source.id",), text, _RETRIEVES),
+        Field("top_k", ("gen_ai.request.top_k", "gen_ai.retrieval.top_k"), whole, _RETRIEVES),
+        Field("session", ("gen_ai.conversation.id", "session.id"), text),
+        Field("user", ("user.id", "enduser.id"), text),
+        Field("tenant", ("tenant.id",), text),
+        Field("prompt_version", ("ragwatch.prompt.version", "gen_ai.prompt.version", "gen_ai.prompt.name"), text),
+        Field("error_type", ("error.type",), text),
+    ),
+    packed=(
+        ("documents", DOCUMENTS),
+        ("data_source", "gen_ai.provider.name of a retrieval"),
+        ("first_chunk_s", "first event gen_ai.content.completion.chunk"),
+        ("question", "gen_ai.input.messages"),
+        ("answer", "gen_ai.output.messages"),
+    ),
+    lacks=(("cost_usd", "a price table"),),
+)  # fmt: skip

@@ -1,0 +1,172 @@
+"""OpenInference: spans with ``openinference.span.kind`` (Arize's instrumentors of LangChain, LlamaIndex, OpenAI, …)."""
+
+from __future__ import annotations
+
+import re
+
+from ragwatch.conventions.decode import RawSpan
+from ragwatch.conventions.shapes import at, documents_of, flattened, mapping, unpack
+from ragwatch.conventions.table import (
+    EVALUATION,
+    TASK,
+    WORKFLOW,
+    Convention,
+    Field,
+    Row,
+    Rule,
+    cost,
+    text,
+    whole,
+)  # fmt: skip
+
+KIND = "openinference.span.kind"
+DOCUMENTS = "retrieval.documents."
+RERANKED = "reranker.output_documents."
+FIRST_CHUNK = "First Token Stream Event"
+_RESPONSE_ID = re.compile(r'"id":\s?"((?:chatcmpl|cmpl|msg|resp|gen|run)[-_][^"\\]{4,128})"')
+_NO_COST = re.compile(r'"total_cost":\s?0(?:\.0)?[,}]')
+_GENERATES = frozenset({"generate"})
+_EMBEDS = frozenset({"embed"})
+
+
+def _refine(span: RawSpan) -> str | None:
+    """LlamaIndex' own node postprocessors are CHAIN spans named after their method."""
+    if span.attributes.get(KIND) in {"CHAIN", "chain"} and span.name.endswith("postprocess_nodes"):
+        return "rerank"
+    return None
+
+
+def _extract(row: Row, span: RawSpan, step: str) -> None:
+    attributes = span.attributes
+    if step in {"retrieve", "rerank"}:
+        _documents(row, span, step)
+    elif step in {"generate", "embed"}:
+        _models(row, span, step)
+        if step == "generate":
+            _streamed(row, span)
+            output = attributes.get("output.value")
+            if isinstance(output, str):
+                head = output[:200_000]
+                if _NO_COST.search(head) and "usage_metadata" in head:
+                    row["cache_result"] = "hit"
+                found = _RESPONSE_ID.search(head)
+                if found is not None:
+                    row.setdefault("response_id", found.group(1))
+    elif step == "query":
+        row.setdefault("question", text(attributes.get("input.value")))
+        row.setdefault("answer", text(attributes.get("output.value")))
+    if "metadata" in attributes and step in {"query", "generate", "retrieve"}:
+        held = mapping(attributes["metadata"], "metadata")
+        for name, field in (("user_id", "user"), ("session_id", "session"), ("prompt_version", "prompt_version"),
+                            ("tenant", "tenant"), ("tenant_id", "tenant")):  # fmt: skip
+            value = held.get(name)
+            if value not in {None, ""}:
+                row.setdefault(field, str(value))
+    for tag in attributes.get("tag.tags") or ():
+        if isinstance(tag, str) and tag.startswith("tenant:"):
+            row.setdefault("tenant", tag[7:])
+
+
+def _documents(row: Row, span: RawSpan, step: str) -> None:
+    attributes = span.attributes
+    items = flattened(attributes, DOCUMENTS if step == "retrieve" else RERANKED)
+    output = attributes.get("output.value")
+    if items:
+        found = documents_of(
+            {"metadata": item.get("document.metadata"), **{key[9:]: value for key, value in item.items()}}
+            for item in items
+        )
+        if any(document.id_from != "id" for document in found):
+            packed = at(unpack(output, "output.value"), "documents")
+            named = documents_of(packed) if isinstance(packed, list) else ()
+            if len(named) == len(found):
+                found = tuple(
+                    mine._replace(id=other.id, id_from=other.id_from) if mine.id_from != "id" and other.id else mine
+                    for mine, other in zip(found, named, strict=True)
+                )
+        row["documents"] = found
+        return
+    packed = unpack(output, "output.value")
+    if isinstance(packed, dict):
+        packed = packed.get("documents")
+    if isinstance(packed, list):
+        row["documents"] = documents_of(packed)
+    elif output is not None or span.status_code != 2:  # an error has no documents; an empty retrieval has no keys
+        row["document_count"] = 0
+
+
+def _models(row: Row, span: RawSpan, step: str) -> None:
+    """One attribute names the model that answered, or the one that was asked; the parameters tell which."""
+    named = row.pop("named_model", None)
+    asked = row.get("model")
+    parameters = span.attributes.get(
+        "llm.invocation_parameters" if step == "generate" else "embedding.invocation_parameters"
+    )
+    if asked is None and parameters is not None:
+        held = mapping(parameters, "invocation_parameters")
+        asked = text(held.get("model")) or text(held.get("model_name"))
+    if asked is None:
+        row["model"] = named
+        return
+    row["model"] = asked
+    if named is not None and (named != asked or (step == "embed" and "output.value" in span.attributes)):
+        row.setdefault("response_model", named)
+
+
+def _streamed(row: Row, span: RawSpan) -> None:
+    for name, time_ns, _ in span.events or ():
+        if name == FIRST_CHUNK:
+            row["first_chunk_s"] = max(0, time_ns - span.start_ns) / 1e9
+            return
+
+
+CONVENTION = Convention(
+    "openinference",
+    "OpenInference",
+    rules=(
+        Rule(
+            KIND,
+            {
+                "llm": "generate",
+                "embedding": "embed",
+                "retriever": "retrieve",
+                "reranker": "rerank",
+                "tool": "tool",
+                "guardrail": "guardrail",
+                "agent": WORKFLOW,
+                "chain": WORKFLOW,
+                "evaluator": EVALUATION,
+                "prompt": TASK,
+                "unknown": TASK,
+            },
+            otherwise=TASK,
+        ),
+    ),
+    refine=_refine,
+    extract=_extract,
+    fields=(
+        Field("model", ("llm.request.model_name",), text),
+        Field("response_model", ("llm.response.model_name",), text),
+        Field("named_model", ("llm.model_name", "embedding.model_name", "reranker.model_name"), text),
+        Field("provider", ("llm.provider", "llm.system"), text),
+        Field("input_tokens", ("llm.token_count.prompt",), whole, _GENERATES | _EMBEDS),
+        Field("output_tokens", ("llm.token_count.completion",), whole, _GENERATES),
+        Field("cached_tokens", ("llm.token_count.prompt_details.cache_read",), whole),
+        Field("reasoning_tokens", ("llm.token_count.completion_details.reasoning",), whole),
+        Field("cost_usd", ("llm.cost.total",), cost),
+        Field("top_k", ("reranker.top_k",), whole),
+        Field("session", ("session.id",), text),
+        Field("user", ("user.id",), text),
+        Field("prompt_version", ("llm.prompt_template.version",), text),
+    ),
+    packed=(
+        ("documents", "retrieval.documents.N.document.*, ids from output.value where they are missing"),
+        ("model", "llm.invocation_parameters"),
+        ("response_id", "output.value"),
+        ("first_chunk_s", f"event {FIRST_CHUNK}"),
+        ("cache_result", "output.value: usage_metadata.total_cost 0 (LangChain)"),
+        ("user", "metadata.user_id"),
+        ("tenant", "metadata.tenant, tag.tags"),
+    ),
+    lacks=(("top_k", "a vector store's own instrumentor"),),
+)

@@ -1,0 +1,28 @@
+"""OpenLIT: OpenTelemetry GenAI names, with fillers where it knows nothing."""
+
+from __future__ import annotations
+
+from ragwatch.conventions.decode import RawSpan
+from ragwatch.conventions.table import Convention, Field, Row, cost, flag, number, text
+
+SDK = "telemetry.sdk.name"
+
+
+def _extract(row: Row, span: RawSpan, step: str) -> None:
+    first = row.pop("server_first_token_s", None)
+    if step == "generate" and first is not None and flag(span.attributes.get("gen_ai.request.stream")):
+        row.setdefault("first_chunk_s", first)  # of a call that does not stream it is the whole duration
+
+
+CONVENTION = Convention(
+    "openlit",
+    "OpenLIT",
+    extract=_extract,
+    fields=(
+        Field("cost_usd", ("gen_ai.usage.cost",), cost),
+        Field("server_first_token_s", ("gen_ai.server.time_to_first_token",), number, frozenset({"generate"})),
+        Field("user", ("gen_ai.request.user",), text),
+    ),
+    packed=(("first_chunk_s", "gen_ai.server.time_to_first_token where gen_ai.request.stream is true"),),
+    lacks=(("reasoning_tokens", "another instrumentor"), ("documents", "another instrumentor: it says how many rows")),
+)

@@ -1,0 +1,118 @@
+"""From a recognised span to a ``Step``, or to what a query's own span says; all conventions' fields are looked for."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ragwatch import semconv
+from ragwatch.conventions.decode import RawSpan
+from ragwatch.conventions.own import Attributes
+from ragwatch.conventions.registry import conventions, field_table
+from ragwatch.conventions.table import Row, Seen
+from ragwatch.error_class import error_class
+from ragwatch.record import Step
+
+STATUS_ERROR = 2
+MAX_MESSAGE = 500
+_STEP_FIELDS = frozenset(Step._fields)
+QUERY_FIELDS = ("session", "user", "tenant", "prompt_version", "question", "answer")
+
+
+def fields_of(span: RawSpan, seen: Seen, kind: str) -> Row:
+    """Every field that a span of that step says, by name; unknown ones are left out."""
+    table = field_table()
+    row: Row = {}
+    ranks: dict[str, int] = {}
+    for key, value in span.attributes.items():
+        entries = table.get(key)
+        if entries is None:
+            continue
+        for name, rank, field in entries:
+            if (field.steps and kind not in field.steps) or ranks.get(name, 1 << 30) <= rank:
+                continue
+            found = field.read(value)
+            if found is not None:
+                row[name] = found
+                ranks[name] = rank
+    own = seen.convention
+    for convention in conventions():
+        if convention.extract is not None and (convention is own or _carries(convention.name, span.attributes)):
+            convention.extract(row, span, kind)
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def _carries(name: str, attributes: Attributes) -> bool:
+    """Whether a span that another convention claimed carries this one's packed values as well."""
+    if name == "genai":
+        return "gen_ai.provider.name" in attributes or "gen_ai.retrieval.documents" in attributes
+    if name == "openllmetry":
+        return "traceloop.entity.name" in attributes
+    if name == "openlit":
+        return attributes.get("telemetry.sdk.name") == "openlit"
+    return name == "vector_store" and ("db.system" in attributes or "db.system.name" in attributes)
+
+
+def read_step(span: RawSpan, seen: Seen, kind: str, fields: Row | None = None) -> Step:
+    """The step that a span is; what no field of a step holds stands in ``extra``, and its convention too."""
+    row = fields_of(span, seen, kind) if fields is None else fields
+    documents = row.get("documents")
+    if documents is not None:
+        row.setdefault("document_count", len(documents))
+    known: dict[str, Any] = {name: value for name, value in row.items() if name in _STEP_FIELDS}
+    extra = {name: value for name, value in row.items() if name not in _STEP_FIELDS}
+    if seen.convention is not None:
+        extra["convention"] = seen.convention.name
+    outcome = "error" if span.status_code == STATUS_ERROR else "ok"
+    if outcome == "error":
+        known.update(failure_of(span, known.pop("error_type", None)))
+        known.pop("documents", None)
+        known.pop("document_count", None)
+    else:
+        known.pop("error_type", None)
+    return Step(
+        kind,
+        span.name,
+        span.span_id.hex(),
+        span.parent_id.hex() or None,
+        span.start_ns,
+        span.end_ns,
+        trace_id=span.trace_id.hex(),
+        outcome=outcome,
+        extra=extra or None,
+        **{name: value for name, value in known.items() if name != "outcome"},
+    )
+
+
+def failure_of(span: RawSpan, error_type: str | None) -> Row:
+    """Type, class and message of a failed span; a traceback in the status' message is cut off."""
+    exception: dict[str, Any] = {}
+    for name, _, attributes in reversed(span.events or ()):
+        if name == semconv.EVENT_EXCEPTION:
+            exception = attributes
+            break
+    message = exception.get(semconv.EXCEPTION_MESSAGE) or span.status_message
+    message = str(message).partition("Traceback (most recent call last)")[0][:MAX_MESSAGE].strip()
+    head = span.status_message.partition(":")[0].partition("(")[0].strip()
+    kind = exception.get(semconv.EXCEPTION_TYPE) or error_type
+    if not isinstance(kind, str) or not kind:
+        kind = head if head and " " not in head and len(head) < 100 else None
+    found = error_class(kind, message)
+    if found == "other":
+        found = _class_of_causes(exception.get(semconv.EXCEPTION_STACKTRACE) or span.status_message)
+    return {"error_type": kind, "error_class": found, "error_message": message or None}
+
+
+_CAUSE = re.compile(
+    r"^(?:\s*[|+]\s*)?((?:\w+\.)*\w*(?:Error|Exception|Timeout|Exhausted|Unavailable))(?::|$)", re.MULTILINE
+)
+
+
+def _class_of_causes(trace: object) -> str:
+    """The class of what a framework's own error was raised from: the first in the traceback that has one."""
+    if isinstance(trace, str):
+        for found in _CAUSE.finditer(trace[:100_000]):
+            kind = error_class(found.group(1))
+            if kind != "other":
+                return kind
+    return "other"

@@ -1,0 +1,76 @@
+"""All conventions in their order of precedence, and the one function that says what a span is.
+
+The first that knows a span decides what it is; where a field stands is asked of all, since one span often carries the
+names of two. Others add a convention of their own by an entry point in the group ``ragwatch_convention``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from ragwatch.conventions import genai, handmade, haystack, openinference, openlit, openllmetry, vector_store
+from ragwatch.conventions.decode import RawSpan
+from ragwatch.conventions.table import OTHER, SERVER, WORKFLOW, Convention, Field, Seen
+
+GROUP = "ragwatch_convention"
+log = logging.getLogger("ragwatch")
+_FIRST = (openinference.CONVENTION, genai.CONVENTION, vector_store.CONVENTION, haystack.CONVENTION, openlit.CONVENTION)
+_LAST = (openllmetry.CONVENTION, handmade.CONVENTION, openllmetry.TASKS)
+
+
+@cache
+def conventions() -> tuple[Convention, ...]:
+    """Every convention, the most telling first; installed ones come before those by name."""
+    return (*_FIRST, *_installed(), *_LAST)
+
+
+def documented() -> tuple[Convention, ...]:
+    """Every convention once, for people."""
+    return tuple({convention.name: convention for convention in reversed(conventions())}.values())[::-1]
+
+
+def recognise(span: RawSpan, scope: str) -> Seen:
+    """What a span is: a step, structure, or ``other``."""
+    attributes = span.attributes
+    for convention in conventions():
+        for rule in convention.rules:
+            value = attributes.get(rule.key)
+            if value is not None:
+                role = rule.role(value)
+                if role is not None:
+                    better = convention.refine(span) if convention.refine is not None else None
+                    return Seen(convention, better or role, better is not None and role == WORKFLOW, role == WORKFLOW)
+        if convention.look is not None:
+            role = convention.look(span, scope)
+            if role is not None:
+                return Seen(convention, role, convention.weak and role != SERVER)
+    return Seen(None, OTHER)
+
+
+@cache
+def field_table() -> dict[str, tuple[tuple[str, int, Field], ...]]:
+    """(field, rank, declaration) by attribute name: a lower rank wins."""
+    found: dict[str, list[tuple[str, int, Field]]] = {}
+    for place, convention in enumerate(conventions()):
+        for field in convention.fields:
+            for rank, key in enumerate(field.keys):
+                found.setdefault(key, []).append((field.name, place * 100 + rank, field))
+    return {key: tuple(entries) for key, entries in found.items()}
+
+
+def _installed() -> Iterable[Convention]:
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=GROUP):
+        try:
+            held: Any = point.load()
+        except Exception as error:  # noqa: BLE001  (somebody else's package)
+            log.warning("ragwatch: the convention %r cannot be loaded and is left out: %r", point.name, error)
+            continue
+        if isinstance(held, Convention):
+            yield held
+        else:
+            log.warning("ragwatch: the entry point %r is no Convention and is left out", point.name)

@@ -1,0 +1,168 @@
+"""The shapes in which instrumentors pack values: JSON and Python literals in strings, flattened indices, objects.
+
+What cannot be read is the field's absence, and is counted in ``unreadable``.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ragwatch.conventions.table import REDACTED, number
+from ragwatch.record import Document
+
+MAX_TEXT = 1 << 20
+"""Longer values are not parsed: they are documents or pictures, and nothing that is looked for stands in them."""
+MAX_DOCUMENTS = 1000
+unreadable: Counter[str] = Counter()
+"""How often a packed value could not be read, by attribute."""
+
+_IDS = ("id", "id_", "node_id", "doc_id", "document_id", "ref_doc_id")
+_NODE = ("node", "document")
+_TEXTS = ("page_content", "content", "text", "document")
+
+
+def unpack(value: object, key: str = "") -> Any:
+    """A value out of JSON or Python's ``repr`` in a string; other values as they are; None where it is neither.
+
+    >>> unpack('{"a": [1]}'), unpack("{'a': None}"), unpack([1]), unpack("plain")
+    ({'a': [1]}, {'a': None}, [1], None)
+    """
+    if not isinstance(value, str):
+        return value
+    start = value[:1]
+    if start not in {"{", "["} or len(value) > MAX_TEXT:
+        return None
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        pass
+    if len(value) <= 20_000 and "'" in value:
+        try:
+            return ast.literal_eval(value)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            pass
+    unreadable[key] += 1
+    return None
+
+
+def mapping(value: object, key: str = "") -> Mapping[str, Any]:
+    """The mapping that a value is or holds as text; empty where it is none."""
+    found = unpack(value, key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def at(value: Any, *path: str | int) -> Any:
+    """What stands below a path of keys and indices; None where the path ends early.
+
+    >>> at({"a": [{"b": 7}]}, "a", 0, "b"), at({"a": 1}, "a", "b")
+    (7, None)
+    """
+    for step in path:
+        if isinstance(step, int):
+            if not isinstance(value, list | tuple) or len(value) <= step:
+                return None
+            value = value[step]
+        elif isinstance(value, Mapping):
+            value = value.get(step)
+        else:
+            return None
+    return value
+
+
+def flattened(attributes: Mapping[str, Any], prefix: str) -> list[dict[str, Any]]:
+    """The items of a list that was flattened into ``prefix.N.name`` attributes, in order.
+
+    >>> flattened({"d.0.id": "a", "d.1.id": "b", "d.0.score": 0.5}, "d.")
+    [{'id': 'a', 'score': 0.5}, {'id': 'b'}]
+    """
+    found: dict[int, dict[str, Any]] = {}
+    start = len(prefix)
+    for key, value in attributes.items():
+        if key.startswith(prefix):
+            index, dot, name = key[start:].partition(".")
+            if dot and index.isascii() and index.isdigit() and len(index) < 6:
+                found.setdefault(int(index), {})[name] = value
+    return [found[index] for index in sorted(found)]
+
+
+def documents_of(items: Iterable[Any], *, keep_text: bool = False) -> tuple[Document, ...]:
+    """Retrieved documents out of mappings of any framework, JSON strings of such, or reprs; ranks as they come.
+
+    >>> documents_of([{"id": "a", "score": 0.5}, '{"node": {"id_": "b"}, "score": null}'])[1].id
+    'b'
+    """
+    found: list[Document] = []
+    for rank, item in enumerate(items, 1):
+        if rank > MAX_DOCUMENTS:
+            break
+        found.append(_document(item, rank, keep_text))
+    return tuple(found)
+
+
+def _document(item: Any, rank: int, keep_text: bool) -> Document:
+    if isinstance(item, str):
+        held = unpack(item) if item[:1] in {"{", "["} else None
+        if not isinstance(held, Mapping):
+            return _from_repr(item, rank)
+        item = held
+    if not isinstance(item, Mapping):
+        return Document(None, rank)
+    inner = next((item[name] for name in _NODE if isinstance(item.get(name), Mapping)), item)
+    metadata = mapping(inner.get("metadata") if inner.get("metadata") is not None else inner.get("meta"))
+    identity = _first(inner, _IDS)
+    if identity is None and inner is not item:
+        identity = _first(item, _IDS)
+    how: str | None = "id" if identity is not None else None
+    body = _first(inner, _TEXTS)
+    digest = content_hash(body) if isinstance(body, str) and body != REDACTED else None
+    if identity is None:
+        identity = _first(metadata, (*_IDS, "source", "file_path", "file_name", "url"))
+        how = "metadata" if identity is not None else None
+    if identity is None and digest is not None:
+        identity, how = digest, "content_hash"
+    score = number(item.get("score"))
+    return Document(
+        identity,
+        rank,
+        number(inner.get("score")) if score is None else score,
+        number(item.get("distance")),
+        how,
+        digest,
+        None,
+        body if keep_text else None,
+    )
+
+
+_REPR = re.compile(r"(?:id_|id)=['\"]?([^,'\")]+)['\"]?.*?(?:score=([-\d.eE]+))?\)?>?$")
+
+
+def _from_repr(item: str, rank: int) -> Document:
+    """``<NodeWithScore(node=TextNode(id_=node-2), score=0.9)>`` and its like."""
+    found = _REPR.search(item[:500])
+    if found is None:
+        return Document(None, rank)
+    score = found.group(2)
+    try:
+        value = float(score) if score else None
+    except ValueError:
+        value = None
+    return Document(found.group(1), rank, value, id_from="id")
+
+
+def content_hash(body: str) -> str:
+    """The hash by which equal texts are known to be equal."""
+    return hashlib.blake2b(body.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _first(holder: Mapping[str, Any], names: Iterable[str]) -> str | None:
+    for name in names:
+        value = holder.get(name)
+        if isinstance(value, str | int) and not isinstance(value, bool) and value not in {"", REDACTED}:
+            return str(value)[:256]
+    return None

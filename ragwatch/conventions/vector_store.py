@@ -1,0 +1,111 @@
+"""Vector stores: database spans of their clients, whoever instrumented them (OpenLLMetry, OpenLIT, the store)."""
+
+from __future__ import annotations
+
+from ragwatch.conventions.decode import RawSpan
+from ragwatch.conventions.table import STORE_READ, Attributes, Convention, Field, Row, number, text, whole
+from ragwatch.record import Document
+
+SYSTEMS = frozenset(
+    {
+        "chroma", "chromadb", "qdrant", "pinecone", "milvus", "weaviate", "marqo", "lancedb", "pgvector", "faiss",
+        "vespa", "turbopuffer", "astra", "astradb", "vald", "typesense", "zilliz",
+    }
+)  # fmt: skip
+"""Stores that do nothing but vectors."""
+MIXED = frozenset({"opensearch", "elasticsearch", "redis", "postgresql", "mongodb", "cassandra", "azure_search"})
+"""Databases that also hold vectors: a search only with a vector's marks."""
+_PREFIXES = ("db.vector.", "db.chroma.", "db.milvus.", "db.pinecone.", "db.weaviate.", "db.marqo.", "db.lancedb.",
+             "pinecone.", "qdrant.")  # fmt: skip
+_SEARCHES = ("query", "search", "recommend", "similarity", "near", "hybrid", "knn", "discover", "ft.search")
+_WRITES = ("add", "insert", "upsert", "update", "upload", "delete", "write", "modify", "create_collection", "index",
+           "put", "remove")  # fmt: skip
+_TOP_K = ("db.vector.query.top_k", "db.chroma.query.n_results", "db.milvus.search.limit", "db.milvus.query.limit",
+          "db.pinecone.query.top_k", "pinecone.query.top_k", "db.weaviate.query.limit", "qdrant.search.limit",
+          "db.lancedb.search.limit", "db.marqo.search.limit")  # fmt: skip
+_EVENTS = {"db.query.result": "db.query.result.", "db.search.result": "db.search.result.",
+           "db.pinecone.query.result": "db.pinecone.query.result."}  # fmt: skip
+
+
+def look(span: RawSpan, scope: str) -> str | None:
+    """What a database span does: a search, a write, a read. None for databases that are no vector store."""
+    attributes = span.attributes
+    system = attributes.get("db.system.name") or attributes.get("db.system")
+    marked = _marked(attributes)
+    name = system.lower() if isinstance(system, str) else ""
+    if not name and not marked and _of_scope(scope):  # a call that failed before anything was said of it
+        verb = span.name.partition(" ")[0] if " " in span.name else span.name.rpartition(".")[2]
+        return _verb(verb.lower()) or ("retrieve" if span.status_code == 2 else STORE_READ)
+    if name not in SYSTEMS and not marked:
+        return None
+    if name and name not in SYSTEMS | MIXED and not marked:
+        return None
+    said = attributes.get("db.operation.name") or attributes.get("db.operation")
+    if not isinstance(said, str) or not said:
+        said = span.name.rsplit(".", 1)[-1].rsplit(" ", 1)[-1]
+    verb = said.lower()
+    known = _verb(verb)
+    if known is not None:
+        return known
+    if any(key in attributes for key in _TOP_K) and verb not in {"peek", "scroll", "count"}:
+        return "retrieve"  # OpenLIT calls a query GET
+    return STORE_READ
+
+
+def _verb(verb: str) -> str | None:
+    if verb.startswith(_SEARCHES) or verb.endswith(("_search", "_query", ".search", ".query")):
+        return "retrieve"
+    return "ingest" if verb.startswith(_WRITES) else None
+
+
+def _of_scope(scope: str) -> bool:
+    return scope.rpartition(".")[2].lower().replace("_client", "") in SYSTEMS
+
+
+def _marked(attributes: Attributes) -> bool:
+    return any(key.startswith(_PREFIXES) for key in attributes)
+
+
+def _extract(row: Row, span: RawSpan, step: str) -> None:
+    attributes = span.attributes
+    if step != "retrieve":
+        return
+    found: list[Document] = []
+    for name, _, held in span.events or ():
+        prefix = _EVENTS.get(name)
+        if prefix is not None:
+            identity = held.get(f"{prefix}id")
+            found.append(
+                Document(
+                    None if identity is None else str(identity)[:256],
+                    len(found) + 1,
+                    number(held.get(f"{prefix}score")),
+                    number(held.get(f"{prefix}distance")),
+                    "id" if identity is not None else None,
+                )
+            )
+    if found:
+        row["documents"] = tuple(found)
+    if "data_source" not in row:
+        for key, value in attributes.items():
+            if key.endswith((".collection_name", ".collection.name")):
+                row["data_source"] = str(value)
+                break
+
+
+_BOTH = frozenset({"retrieve", "ingest"})
+CONVENTION = Convention(
+    "vector_store",
+    "Vector stores (database spans)",
+    look=look,
+    extract=_extract,
+    fields=(
+        Field("data_source", ("db.collection.name", "db.namespace", "db.name"), text, _BOTH),
+        Field("top_k", _TOP_K, whole, frozenset({"retrieve"})),
+        Field("document_count", ("db.response.returned_rows", "db.milvus.search.result_count"), whole,
+              frozenset({"retrieve"})),
+        Field("error_type", ("error.type",), text),
+    ),
+    packed=(("documents", "events db.query.result and db.search.result: ids, distances apart from scores"),),
+    lacks=(("documents", "an instrumentor that says which documents came back (OpenLIT and Qdrant's give a count)"),),
+)  # fmt: skip
