@@ -31,8 +31,15 @@ def remaining() -> float | None:
 
 def check() -> None:
     """Raise ``DeadlineExceeded`` when no time is left."""
-    if remaining() == 0.0:
+    if expired():
         raise DeadlineExceeded("no time is left")
+
+
+def expired() -> bool:
+    """Whether no time is left; cheaper than ``remaining`` where there is no deadline."""
+    if _until.get() is None and _attempt_until.get() is None:
+        return False
+    return remaining() == 0.0
 
 
 def attempt_expired() -> bool:

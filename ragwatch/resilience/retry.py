@@ -13,10 +13,11 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import nullcontext
+from types import CoroutineType
 from typing import Any, TypeVar, overload
 
-from ragwatch.errors import ConfigError
-from ragwatch.resilience.deadline import attempt_timeout, deadline
+from ragwatch.errors import ConfigError, DeadlineExceeded
+from ragwatch.resilience.deadline import attempt_timeout, deadline, expired
 from ragwatch.resilience.events import Listener
 from ragwatch.resilience.guarded import Guarded, Rescue
 from ragwatch.resilience.kinds import kind_of
@@ -87,13 +88,27 @@ class Retry:
                 return await self._acall(inner, args, kwargs)
 
         else:
-
-            def retried(*args: Any, **kwargs: Any) -> Any:
-                return self._call(inner, args, kwargs)
+            retried = self._plain_function(inner)
 
         retried = functools.wraps(function)(retried)
         decorated: F = retried if self._rescue is None else self._rescue(retried)
         return decorated
+
+    def _plain_function(self, inner: Any) -> Any:
+        hidden = False
+        """Whether it turned out to give coroutines: those are what must be retried."""
+
+        def retried(*args: Any, **kwargs: Any) -> Any:
+            nonlocal hidden
+            if hidden:
+                return self._acall(inner, args, kwargs)
+            result = self._call(inner, args, kwargs)
+            if type(result) is not CoroutineType:
+                return result
+            hidden, first = True, [result]
+            return self._acall(lambda *a, **k: first.pop() if first else inner(*a, **k), args, kwargs)
+
+        return retried
 
     def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Call a function until it succeeds or the policy says stop; the last exception is raised as it was."""
@@ -133,6 +148,8 @@ class Retry:
         return function
 
     def _call(self, function: Any, args: Any, kwargs: Any) -> Any:
+        if expired():
+            self._too_late()
         if not self._plain:
             return self._call_bounded(function, args, kwargs)
         started = self.clock()
@@ -174,6 +191,8 @@ class Retry:
                 running.reset(token)
 
     async def _acall(self, function: Any, args: Any, kwargs: Any) -> Any:
+        if expired():
+            self._too_late()
         if not self._plain:
             async with self._bounds():
                 if self.budget is not None:
@@ -210,6 +229,10 @@ class Retry:
                 return result
             finally:
                 running.reset(token)
+
+    def _too_late(self) -> None:
+        self.tally.add("deadline", 0, 0.0)
+        raise DeadlineExceeded("no time is left for the first attempt")
 
     def _bounds(self) -> Any:
         """The policy's deadline, where it has one, for ``with`` and ``async with``."""

@@ -112,6 +112,20 @@ async def test_an_async_object_is_retried() -> None:
     assert await Retry(RetryPolicy("flaky-object", base_delay=0))(flaky)() == 3
 
 
+async def test_hidden_coroutines_are_retried() -> None:
+    calls: list[int] = []
+
+    async def search() -> int:
+        calls.append(1)
+        if len(calls) % 3:
+            raise ConnectionError
+        return len(calls)
+
+    again = Retry(RetryPolicy("hidden-search", base_delay=0), budget=None, breaker=CircuitBreaker("hidden-search"))
+    hidden = again(lambda: search())
+    assert [await hidden(), await hidden()] == [3, 6]
+
+
 def test_a_stream_sees_its_attempt_and_key_and_its_consumer_does_not() -> None:
     seen: list[Any] = []
 

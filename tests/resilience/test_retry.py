@@ -421,3 +421,25 @@ def test_retries_within_retries_show_what_they_come_to() -> None:
         world.retry(max_retries=2).call(lambda: inner.call(innermost))
     assert seen == [1, 2, 2, 4, 3, 6]
     assert [event.along_path for event in heard if isinstance(event, AttemptFailed)] == [2, 2, 4, 4, 6, 6]
+
+
+async def test_no_attempt_begins_when_no_time_is_left() -> None:
+    world, calls = World(), 0
+
+    def call() -> None:
+        nonlocal calls
+        calls += 1
+
+    async def acall() -> None:
+        call()
+
+    again = world.retry(name="too-late")
+    with deadline(1.0, clock=world.clock):
+        again.call(call)
+        world.now = 1.0
+        with pytest.raises(DeadlineExceeded):
+            again.call(call)
+        with pytest.raises(DeadlineExceeded):
+            await again.acall(acall)
+    assert calls == 1
+    assert tally_of("too-late").ended["deadline"] == 2
