@@ -55,6 +55,8 @@ class RedisState:
     own should do likewise). One object serves all breakers of a process, threads and event loops alike: a thread of its
     own reads every ``refresh_s`` seconds what other processes changed, in one round trip for all breakers, and sends
     what changed here at once. A closed breaker's calls never wait for Redis. Times are by Redis's clock.
+    It can be pickled to the workers of a cluster, where ``ragwatch.breaker("vector-db", shared=store)`` is then one for
+    each process.
     """
 
     def __init__(
@@ -62,13 +64,26 @@ class RedisState:
     ) -> None:
         if not refresh_s > 0:
             raise ConfigError("refresh_s", f"{refresh_s!r} is not more than 0 seconds", source="RedisState")
+        self._given = (url_or_client, prefix, refresh_s, timeout_s)
         self._client = _client_of(url_or_client, timeout_s)
         self._change = self._client.register_script(CHANGE)
         self._count = self._client.register_script(COUNT)
         self._prefix = prefix
         self._refresh_s = refresh_s
         self._begin()
-        _living.add(self)
+        _living[id(self)] = self
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RedisState) and self._given == other._given
+
+    def __hash__(self) -> int:
+        return hash(self._given)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A store travels to other processes as its URL."""
+        if not isinstance(self._given[0], str):
+            raise TypeError("a RedisState with a client of your own cannot travel between processes: give it a URL")
+        return _remade, self._given
 
     def _begin(self) -> None:
         """What a process needs of its own: called again in a forked child."""
@@ -214,12 +229,16 @@ def _view(epoch: Any, state: Any, left_ms: Any, reopened: Any) -> SharedView:
     return SharedView(int(epoch), cast("BreakerState", name), int(left_ms) / 1000, int(reopened))
 
 
-_living: weakref.WeakSet[RedisState] = weakref.WeakSet()
+def _remade(url: str, prefix: str, refresh_s: float, timeout_s: float) -> RedisState:
+    return RedisState(url, prefix=prefix, refresh_s=refresh_s, timeout_s=timeout_s)
+
+
+_living: weakref.WeakValueDictionary[int, RedisState] = weakref.WeakValueDictionary()
 
 
 def _renew() -> None:
     """In a forked child threads are gone: breakers that were shared go on being shared."""
-    for store in tuple(_living):
+    for store in tuple(_living.values()):
         members = tuple(store._members)  # noqa: SLF001  (this file's class)
         store._begin()  # noqa: SLF001
         for member in members:

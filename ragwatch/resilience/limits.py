@@ -52,9 +52,10 @@ class _Waiter:
         self.admitted = False
         self.woken = threading.Event()
 
-    def wake(self) -> None:
-        """There is room."""
+    def wake(self) -> bool:
+        """There is room; False where nobody waits any more."""
         self.woken.set()
+        return True
 
 
 class _AsyncWaiter(_Waiter):
@@ -67,9 +68,13 @@ class _AsyncWaiter(_Waiter):
         self._loop = asyncio.get_running_loop()
         self.room: asyncio.Future[None] = self._loop.create_future()
 
-    def wake(self) -> None:
-        """There is room."""
-        self._loop.call_soon_threadsafe(self._set)
+    def wake(self) -> bool:
+        """There is room; False where the event loop was closed over the waiting call."""
+        try:
+            self._loop.call_soon_threadsafe(self._set)
+        except RuntimeError:
+            return False
+        return True
 
     def _set(self) -> None:
         if not self.room.done():
@@ -169,7 +174,8 @@ class Bulkhead(Guarded):
             self.running = max(0, self.running - 1)  # one that began before a fork
             woken = self._wake_up()
         for waiter in woken:
-            waiter.wake()
+            if not waiter.wake():
+                self.release()
 
     def after_fork(self) -> None:
         """In a forked child: calls of the parent's other threads do not end here."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
 
+from ragwatch import breaker
 from ragwatch.adapters.redis_state import RedisState
 from ragwatch.resilience.sharing import Change, SharedAway
 from tests.support.redis import RedisServer, redis_running
@@ -102,3 +104,14 @@ def test_a_redis_that_is_not_there() -> None:
     store = RedisState("redis://127.0.0.1:1/0")
     with pytest.raises(SharedAway, match="ConnectionError"):
         store.change(change(0))
+
+
+def test_a_store_travels_and_is_the_same_store(store: RedisState, client: Any) -> None:
+    there = pickle.loads(pickle.dumps(store))
+    assert there == store
+    assert hash(there) == hash(store)
+    assert there != RedisState("redis://127.0.0.1:1/0")
+    made = breaker("travelled", shared=store)
+    assert breaker("travelled", shared=there) is made
+    with pytest.raises(TypeError, match="URL"):
+        pickle.dumps(RedisState(client))

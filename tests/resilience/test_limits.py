@@ -247,3 +247,16 @@ def test_ctrl_c_while_waiting_leaves_no_hole(monkeypatch: pytest.MonkeyPatch) ->
     bulkhead.record(ticket)
     assert bulkhead.running == 0
     bulkhead.record(bulkhead.acquire())
+
+
+def test_a_loop_that_was_closed_over_a_waiting_call_keeps_no_room() -> None:
+    bulkhead = Bulkhead("closed-loop", max_concurrent=1, max_wait=60)
+    ticket = bulkhead.acquire()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(bulkhead.acall(asyncio.sleep, 0))
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    bulkhead.record(ticket)
+    assert bulkhead.running == 0
+    bulkhead.record(bulkhead.acquire())
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
