@@ -36,9 +36,10 @@ return {made, string.format('%.0f', epoch), held[2] or 'closed', string.format('
         held[4] or '0'}
 """
 
-# KEYS: the breaker, the counter of one epoch. ARGV: epoch, by, most, milliseconds that the counter lives.
+# KEYS: the breaker, the counter of one half-open epoch. ARGV: epoch, by, most, milliseconds that the counter lives.
 COUNT = """
-if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return -1 end
+local held = redis.call('HMGET', KEYS[1], 'epoch', 'state')
+if held[1] ~= ARGV[1] or held[2] ~= 'half_open' then return -1 end
 local sum = tonumber(redis.call('GET', KEYS[2]) or 0) + tonumber(ARGV[2])
 if sum > tonumber(ARGV[3]) then return -1 end
 redis.call('SET', KEYS[2], math.max(0, sum), 'PX', ARGV[4])

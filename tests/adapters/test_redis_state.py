@@ -95,6 +95,11 @@ def test_a_counter_is_bounded_and_belongs_to_one_epoch(store: RedisState, client
     assert take() == -1, "that epoch is over"
 
 
+def test_only_a_half_open_epoch_has_permits(store: RedisState) -> None:
+    _, view = store.change(change(0, "open"))
+    assert store.count("db", view.epoch, "permits", 1, 2, 30.0) == -1
+
+
 def test_a_breaker_that_nobody_uses_is_forgotten(store: RedisState, client: Any) -> None:
     store.change(change(0))
     assert 0 < client.pttl("ragwatch:breaker:{db}") <= 7 * 24 * 3600 * 1000
