@@ -16,7 +16,10 @@ SECTIONS = {
     section.partition("\n")[0]: re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     for section in re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]
 }
-WANTED = {"Breaker", "Retry", "Deadline", "Limits", "Order", "Sharing through Redis", "Observers", "KPIs"}
+WANTED = {
+    "Breaker", "Retry", "Deadline", "Limits", "Order", "Sharing through Redis", "Observers", "KPIs",
+    "Document processing", "The well-known names",
+}  # fmt: skip
 
 
 def run(section: str, blocks: list[str]) -> None:
@@ -31,7 +34,8 @@ def test_the_page_has_its_sections() -> None:
 
 
 @pytest.mark.parametrize("section", sorted(WANTED - {"Sharing through Redis"}))
-def test_examples(section: str) -> None:
+def test_examples(section: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     run(section, SECTIONS[section])
 
 

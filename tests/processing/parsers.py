@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 
 
 def parse(document: str) -> str:
@@ -15,3 +16,22 @@ def parse(document: str) -> str:
     if document.startswith("bad"):
         raise ValueError(document)
     return document.upper()
+
+
+def guarded(document: dict[str, str]) -> str:
+    """Asks a store that is away while ``folder/down`` is there, behind a breaker that all processes share."""
+    import ragwatch
+
+    folder = Path(document["folder"])
+    store = ragwatch.RedisState(document["redis"], refresh_s=0.05)
+    breaker = ragwatch.breaker("vector-db", failure_threshold=3, reset_timeout=0.5, shared=store)
+
+    def ask() -> str:
+        with (folder / "asked").open("a") as asked:
+            asked.write(f"{os.getpid()}\n")
+        if (folder / "down").exists():
+            raise ConnectionError("the store is away")
+        return document["id"]
+
+    answer: str = breaker.call(ask)
+    return answer

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from ragwatch import DocumentProcessor, RetryPolicy
-from tests.processing.parsers import parse
+from tests.processing.parsers import guarded, parse
+from tests.support.redis import redis_running
 
 
 def test_a_parser_that_hangs_or_dies_is_ended_and_only_it(tmp_path: Path) -> None:
@@ -51,3 +52,32 @@ def test_dask_runs_it_and_a_worker_that_is_killed_costs_nothing(tmp_path: Path) 
     assert killed
     assert len(outcomes) == 402
     assert [name for name, outcome in outcomes.items() if outcome != "ok"] == ["bad-1", "bad-2"]
+
+
+@pytest.mark.timeout(180)
+def test_on_dask_one_breaker_guards_the_store_of_all_workers_through_redis(tmp_path: Path) -> None:
+    distributed: Any = pytest.importorskip("distributed")
+    (tmp_path / "down").touch()
+    with (
+        redis_running(tmp_path) as server,
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        documents = [{"id": f"d-{n}", "folder": str(tmp_path), "redis": server.url} for n in range(60)]
+        processor = DocumentProcessor(
+            guarded, executor=client.get_executor(pure=False), breaker=None, breaker_wait=0.0, retry=None,
+            ledger=tmp_path / "l.db", max_in_flight=4,
+        )  # fmt: skip
+        first = processor.process(documents)
+        asked = (tmp_path / "asked").read_text().split()
+        assert first.success_count == 0
+        assert first.deferred_count + first.failure_count == 60
+        assert first.deferred_count > 30  # the breaker of one worker stopped the other as well
+        assert len(asked) < 20
+        (tmp_path / "down").unlink()
+        processor.breaker_wait = 60.0
+        second = processor.process(documents)
+    assert (second.success_count, second.deferred_count) == (60, 0)
+    assert len(set((tmp_path / "asked").read_text().split())) == 2
