@@ -56,6 +56,24 @@ def transport(signal: Signal, endpoint: Endpoint) -> Transport:
     return HttpTransport(signal, endpoint) if is_http(endpoint.url) else Nowhere(endpoint.url)
 
 
+def load(protocol: str) -> None:
+    """Import what a transport of that protocol needs, on the calling thread.
+
+    A process that forks while another thread imports leaves half of a module to its child, where it stays half: then
+    a child could never send anything ("unknown encoding: idna").
+    """
+    "".encode("idna")
+    if protocol == "grpc":
+        import grpc  # noqa: F401
+        from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # noqa: F401
+    else:
+        import urllib.request  # noqa: F401
+
+        import urllib3  # noqa: F401
+    if protocol == "http/json":
+        from google.protobuf import json_format  # noqa: F401
+
+
 def is_http(url: str) -> bool:
     """Whether a request can go to that URL at all.
 
@@ -245,7 +263,7 @@ def _messages(signal: Signal) -> tuple[Any, Any]:
 
 def _retry_info(error: Any) -> float | None:
     """The delay of ``google.rpc.RetryInfo`` in a gRPC status, in seconds."""
-    from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+    from google.rpc import error_details_pb2, status_pb2
 
     packed = next((value for key, value in error.trailing_metadata() or () if key == "grpc-status-details-bin"), None)
     if packed is None:

@@ -11,6 +11,7 @@ from ragwatch import semconv
 from ragwatch.config.otel_env import Endpoint, Signal
 from ragwatch.conventions.own import pack_documents
 from ragwatch.record import QueryRecord
+from ragwatch.sdk.export import load
 from ragwatch.sdk.guard import fault
 from ragwatch.sdk.otel_private import without_instrumentation
 from ragwatch.sdk.recorder import Recorder
@@ -31,6 +32,7 @@ class Worker:
             if endpoint is not None
         }
         self._signals = frozenset(endpoints)
+        self._load({endpoint.protocol for endpoint in endpoints.values()})
         self.sender = Senders(endpoints, recorder.lose)
         self._encoder = TraceEncoder(recorder.resource.attributes, recorder.resource.schema_url)
         self._scopes: dict[Any, ScopeKey] = {}
@@ -99,6 +101,18 @@ class Worker:
             points = sum(len(cells) for cells in recorder.engine.state.metrics.values())
             body = to_request(recorder.engine.state, recorder.resource, start_ns=self._start_ns, now_ns=time_ns())
         self.sender.put(Batch("metrics", body, points))
+
+    def _load(self, protocols: set[str]) -> None:
+        """Import here what the threads will need (``export.load`` says why)."""
+        try:
+            for protocol in protocols:
+                load(protocol)
+            if "metrics" in self._signals:
+                import ragwatch.kpi.otlp
+            if self.settings.log_queries:
+                import ragwatch.sdk.logs  # noqa: F401
+        except ImportError as error:
+            fault("import", error)
 
     def _run(self) -> None:
         with without_instrumentation():
