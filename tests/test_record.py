@@ -10,7 +10,9 @@ from ragwatch.record import Document, Label, QueryRecord
 from tests.support.records import query, step
 
 NUMBER = st.none() | st.floats(allow_nan=False, allow_infinity=False)
-documents = st.builds(Document, st.none() | st.text(), st.integers(1, 100), NUMBER, NUMBER, text=st.none() | st.text())
+documents = st.builds(
+    Document, st.none() | st.text(), st.integers(1, 100), NUMBER, NUMBER, date=NUMBER, text=st.none() | st.text()
+)
 steps = st.builds(
     step,
     st.sampled_from(["retrieve", "generate"]),
