@@ -13,9 +13,10 @@ from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
 from ragwatch import semconv
+from ragwatch.assembly.calls import Calls
 from ragwatch.assembly.complete import complete
 from ragwatch.assembly.node import Node, Origin
-from ragwatch.assembly.pairs import CALLS, adopt, host_of, loner
+from ragwatch.assembly.pairs import adopt, host_of, loner
 from ragwatch.assembly.replays import Replays
 from ragwatch.assembly.trace import assemble
 from ragwatch.conventions.decode import RawSpan
@@ -26,8 +27,6 @@ from ragwatch.record import QueryRecord, Step
 __all__ = ["Assembler", "Events", "Origin"]
 RECENT = 30_000
 """Span ids in each of the two generations that are remembered against duplicates, and recent traces."""
-MAX_HOSTS = 200
-"""Framework spans that are looked at for one client's span."""
 _SILENT = frozenset({OTHER, SERVER})
 
 
@@ -90,7 +89,7 @@ class Assembler:
         self._max_spans = max_spans
         self._traces: dict[bytes, _Trace] = {}
         self._due: list[tuple[float, bytes]] = []
-        self._calls: dict[tuple[str, str], dict[bytes, Node]] = {}
+        self._calls = Calls()
         self._replays = Replays()
         self._seen: set[bytes] = set()
         self._seen_before: set[bytes] = set()
@@ -117,14 +116,19 @@ class Assembler:
 
     def release(self, now: float) -> None:
         """Hand on what is whole, what is too old, and, over the bound, what has waited longest."""
-        due: list[bytes] = []
+        due: dict[bytes, None] = {}
         while self._due and self._due[0][0] <= now:
             trace_id = heappop(self._due)[1]
             trace = self._traces.get(trace_id)
             if trace is not None and self._deadline(trace) <= now:
-                due.append(trace_id)
+                due[trace_id] = None
         for trace_id in due:
             self._adopted(trace_id)
+        for trace_id in due:
+            self._adopting(trace_id)
+        self._replays.mark(
+            node for trace_id in due if trace_id in self._traces for node in self._traces[trace_id].nodes
+        )
         for trace_id in due:
             if trace_id in self._traces:
                 self._finish(trace_id, "no_root")
@@ -195,8 +199,7 @@ class Assembler:
                 trace.links[node.id] = raw.parent_id.hex()
         else:
             trace.tells = True
-            if node.role in CALLS and (raw.parent_id or loner([node]) is None):
-                self._calls.setdefault((origin.service, node.role), {})[node.key] = node
+            self._calls.add(node)
         if not raw.parent_id or node.remote:
             self._rooted(raw.trace_id, trace, now)
 
@@ -230,15 +233,13 @@ class Assembler:
 
     def _adopted(self, trace_id: bytes) -> None:
         """Move a client's span that makes up a trace to the framework's span for the same call."""
-        trace = self._traces[trace_id]
-        if trace.raws or not trace.tells:
+        trace = self._traces.get(trace_id)
+        if trace is None or trace.raws or not trace.tells:
             return
         call = loner(trace.nodes)
         if call is None:
             return
-        known = self._calls.get((call.origin.service, call.role), {})
-        recent = [node for _, node in zip(range(MAX_HOSTS), reversed(known.values()), strict=False)]
-        host = host_of(call, recent)
+        host = host_of(call, self._calls.around(call))
         home = self._traces.get(host.span.trace_id) if host is not None else None
         if host is None or home is None:
             return
@@ -246,6 +247,14 @@ class Assembler:
         adopt(call, trace.nodes, host)
         home.nodes += trace.nodes
         home.first_row = min(home.first_row, trace.first_row)
+
+    def _adopting(self, trace_id: bytes) -> None:
+        """Before a trace goes, it takes the clients' spans that wait for one of its calls."""
+        trace = self._traces.get(trace_id)
+        if trace is None or not trace.tells:
+            return
+        for node in [found for host in trace.nodes for found in self._calls.within(host)]:
+            self._adopted(node.key[:16])
 
     def _finish(self, trace_id: bytes, reason: str) -> None:
         trace = self._traces.pop(trace_id)
@@ -255,9 +264,7 @@ class Assembler:
             for old in list(self._done)[: RECENT // 10]:
                 del self._done[old]
         for node in trace.nodes:
-            known = self._calls.get((node.origin.service, node.seen.role))
-            if known is not None:
-                known.pop(node.key, None)
+            self._calls.remove(node)
         if trace.tells or (trace.nodes and trace.steps and not trace.roots):
             self._finish_mixed(trace, reason)
         elif trace.roots:
@@ -268,7 +275,6 @@ class Assembler:
     def _finish_mixed(self, trace: _Trace, reason: str) -> None:
         """A trace in which other conventions say something."""
         nodes = trace.nodes + [Node(raw, semconv.SCOPE_NAME, trace.origin) for raw in trace.raws]
-        self._replays.mark(nodes)
         made = assemble(nodes)
         for record in made.queries:
             if record.outcome == "incomplete":

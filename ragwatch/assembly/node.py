@@ -15,6 +15,14 @@ from ragwatch.record import Step
 
 PARENT_IS_REMOTE = 0x300
 """The bits of a span's flags that say so (opentelemetry-proto, SpanFlags)."""
+CALLS = frozenset({"generate", "embed", "rerank", "retrieve"})
+"""Steps that a framework and a client may both record."""
+_KIND_CLIENT = 3
+_FRAMEWORKS = (
+    "langchain", "langgraph", "llama_index", "llamaindex", "haystack", "crewai", "dspy", "smolagents", "agno",
+    "autogen", "pydantic", "agents", "semantic_kernel", "strands", "beeai", "guidance", "pipecat",
+)  # fmt: skip
+"""In the scope of an instrumentor of a framework; any other instrumentor's is a client's."""
 MAX_DEPTH = 200
 """Parent links that form a longer chain, or a circle, are hostile."""
 
@@ -31,8 +39,8 @@ class Node:
     """One span of a trace. ``role`` is a step, ``query``, or structure; ``merged`` are spans that were one with it."""
 
     __slots__ = (
-        "_fields", "_step", "children", "counted", "key", "lost", "merged", "origin", "own", "parent", "role", "scope",
-        "seen", "span",
+        "_fields", "_step", "alone", "children", "counted", "key", "lost", "merged", "origin", "own", "parent", "role",
+        "scope", "seen", "span",
     )  # fmt: skip
 
     def __init__(self, span: RawSpan, scope: str, origin: Origin) -> None:
@@ -47,13 +55,15 @@ class Node:
         self.seen = Seen(None, own) if own is not None else recognise(span, scope)
         self.role = self.seen.role
         self.counted = span.attributes.get(semconv.COUNTED) is True
+        self.alone = not span.parent_id and not self.own and self.role in CALLS and _is_clients(span, scope)
+        """It is a client's call that began a trace: perhaps a framework's call that did not make itself current."""
         self.parent: Node | None = None
         self.children: list[Node] = []
         self.merged: list[Node] = []
         self.lost = False
         """Its parent is not there."""
         self._step: Step | None = None
-        self._fields: Row | None = None
+        self._fields: dict[str, Row] = {}
 
     @property
     def is_step(self) -> bool:
@@ -71,10 +81,11 @@ class Node:
         return self.span.span_id.hex()
 
     def fields(self, kind: str) -> Row:
-        """What the span says, read once."""
-        if self._fields is None:
-            self._fields = fields_of(self.span, self.seen, kind)
-        return self._fields
+        """What the span says as that kind of step, read once."""
+        found = self._fields.get(kind)
+        if found is None:
+            found = self._fields[kind] = fields_of(self.span, self.seen, kind)
+        return found
 
     def step(self) -> Step:
         """The step that it is by itself, without what was merged into it."""
@@ -114,6 +125,13 @@ class Node:
     def step_above(self) -> Node | None:
         """The nearest step around it."""
         return next((node for node in self.above() if node.is_step), None)
+
+
+def _is_clients(span: RawSpan, scope: str) -> bool:
+    lowered = scope.lower()
+    if any(name in lowered for name in _FRAMEWORKS):
+        return False
+    return span.kind == _KIND_CLIENT or "instrumentation" in lowered or "openlit" in lowered
 
 
 def link(nodes: Iterable[Node]) -> list[Node]:

@@ -9,36 +9,39 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ragwatch.assembly.node import Node
+from ragwatch.assembly.node import CALLS, Node
 
-CALLS = frozenset({"generate", "embed", "rerank", "retrieve"})
 TOLERANCE_NS = 2_000_000
 """Clocks of one machine, read a moment apart."""
-_KIND_CLIENT = 3
 
 
 def loner(nodes: Sequence[Node]) -> Node | None:
-    """The call that makes up a trace by itself, transport aside; None for any other trace."""
+    """The client's call that makes up a trace by itself, transport aside; None for any other trace."""
     roots = [node for node in nodes if not node.span.parent_id]
-    if len(roots) != 1 or roots[0].role not in CALLS or roots[0].own:
+    if len(roots) != 1 or not roots[0].alone:
         return None
     root = roots[0]
     if any(node.is_step and node is not root for node in nodes):
         return None
-    return root if root.span.kind == _KIND_CLIENT or root.scope.startswith("opentelemetry.instrumentation.") else None
+    return root
 
 
 def host_of(call: Node, candidates: Iterable[Node]) -> Node | None:
-    """The framework's span around a call: the tightest that fits; None where there is none."""
-    best: Node | None = None
-    for node in candidates:
-        if node.role != call.role or node.scope == call.scope or node.origin.service != call.origin.service:
-            continue
-        if node.span.trace_id == call.span.trace_id or not _within(call, node) or not _same_model(call, node):
-            continue
-        if best is None or _length(node) < _length(best):
-            best = node
-    return best
+    """The framework's span around a call: one with the same answer, else the tightest that fits; None without one."""
+    fitting = [
+        node
+        for node in candidates
+        if node.role == call.role
+        and node.scope != call.scope
+        and node.origin.service == call.origin.service
+        and node.span.trace_id != call.span.trace_id
+        and _within(call, node)
+        and _same_model(call, node)
+    ]
+    answer = call.fields(call.role).get("response_id")
+    if answer is not None:
+        fitting = [node for node in fitting if node.fields(node.role).get("response_id") == answer] or fitting
+    return min(fitting, key=_tightness, default=None)
 
 
 def adopt(call: Node, nodes: Iterable[Node], host: Node) -> None:
@@ -70,8 +73,8 @@ def _within(call: Node, host: Node) -> bool:
     )
 
 
-def _length(node: Node) -> int:
-    return node.span.end_ns - node.span.start_ns
+def _tightness(node: Node) -> tuple[int, int, bytes]:
+    return (node.span.end_ns - node.span.start_ns, node.span.start_ns, node.key)
 
 
 def _same_model(call: Node, host: Node) -> bool:
