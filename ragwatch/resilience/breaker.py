@@ -17,14 +17,14 @@ from typing import Any
 
 from ragwatch.errors import CircuitOpen
 from ragwatch.resilience.at_fork import renewed_after_fork
-from ragwatch.resilience.breaker_policy import BreakerPolicy, Predicate, is_cancellation, judge_of
+from ragwatch.resilience.breaker_policy import BreakerPolicy, Predicate, guarded_test, is_cancellation, judge_of
 from ragwatch.resilience.breaker_tally import BreakerTally
 from ragwatch.resilience.deadline import attempt_expired
-from ragwatch.resilience.events import BreakerState, Listener, Rejection, Transition, log, tell
+from ragwatch.resilience.events import BreakerState, Listener, Rejection, Transition, tell
 from ragwatch.resilience.guarded import Guarded
 from ragwatch.resilience.sharing import SharedState, Shares
 from ragwatch.resilience.tallies import TALLIES
-from ragwatch.resilience.window import FAILED, SLOW, CountWindow, TimeWindow, Window
+from ragwatch.resilience.window import FAILED, SLOW
 
 Ticket = tuple[int, float]
 """The right to make one call: the epoch in which it was given, and when (a plain tuple: it is on every call's path)."""
@@ -104,13 +104,13 @@ class CircuitBreaker(Shares, Guarded):
             reset_jitter=reset_jitter,
         )
         self.fallback = fallback
-        self.failure_result = failure_result
+        self._is_bad = None if failure_result is None else guarded_test(failure_result, name)
         self.listeners = tuple(listeners)
         self.clock = clock
         self.judge = judge_of(ignore, record)
         self._uniform = uniform
         self._lock = threading.Lock()
-        self._window = self._new_window()
+        self._window = self.policy.new_window()
         self._slow_after = slow_call_duration if slow_call_rate is not None else inf
         self._passes = True
         """Whether calls are let through without asking for a permit: closed, disabled, metrics only."""
@@ -211,7 +211,7 @@ class CircuitBreaker(Shares, Guarded):
     def record(self, ticket: Ticket, error: BaseException | None = None, result: Any = None) -> None:
         """Take what came of a call: the exception that ended it, or its result."""
         if error is None:
-            self._take(ticket, FAILED if self.failure_result is not None and self._is_bad(result) else 0)
+            self._take(ticket, FAILED if self._is_bad is not None and self._is_bad(result) else 0)
         elif self.judge(error) or (is_cancellation(error) and attempt_expired()):
             self._take(ticket, FAILED)
         else:
@@ -221,13 +221,6 @@ class CircuitBreaker(Shares, Guarded):
         """A stream is as slow as its first item: what the consumer does between items is not the dependency's time."""
         epoch, started = ticket
         return epoch, -inf if self.clock() - started > self._slow_after else inf
-
-    def _is_bad(self, result: Any) -> bool:
-        try:
-            return bool(self.failure_result is not None and self.failure_result(result))
-        except Exception:  # noqa: BLE001  (the app's own predicate)
-            log.exception("ragwatch: failure_result of breaker %s failed; the call counts as a success", self.name)
-            return False
 
     def _take(self, ticket: Ticket, flags: int) -> None:
         now = self.clock()
@@ -362,7 +355,11 @@ class CircuitBreaker(Shares, Guarded):
     def _report(self, happened: list[Any]) -> None:
         """Tell listeners, and the store; never under the lock."""
         tell(self.listeners, *happened)
-        if self._store is not None and (self._untold or self._unsent["permits"] or self._unsent["successes"]):
+        if (
+            self._store is not None
+            and self._alone is None
+            and (self._untold or self._unsent["permits"] or self._unsent["successes"])
+        ):
             self._store.wake()
 
     def after_fork(self) -> None:
@@ -376,12 +373,6 @@ class CircuitBreaker(Shares, Guarded):
         if state == "open" or (state == "half_open" and not self._permits):
             return max(0.0, self._until - now)
         return 0.0
-
-    def _new_window(self) -> Window | None:
-        policy = self.policy
-        if policy.failure_rate is None and policy.slow_call_rate is None:
-            return None
-        return CountWindow(policy.window) if policy.window_seconds is None else TimeWindow(policy.window_seconds)
 
     # -- around code: what ``Guarded`` asks ---------------------------------------------------------------------------
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ragwatch.errors import ConfigError, Rejected
 from ragwatch.resilience.events import log
-from ragwatch.resilience.window import Window
+from ragwatch.resilience.window import CountWindow, TimeWindow, Window
 
 Kinds = type[BaseException] | tuple[type[BaseException], ...]
 Predicate = Kinds | Callable[[BaseException], bool]
@@ -49,6 +50,12 @@ class BreakerPolicy:
         self._need("success_threshold", self.success_threshold <= self.half_open_permits, "at most half_open_permits")
         if self.window_seconds is None:
             self._need("minimum_calls", self.minimum_calls <= self.window or not self._uses_window, "at most window")
+
+    def new_window(self) -> Window | None:
+        """An empty window, where a rate is to be judged."""
+        if not self._uses_window:
+            return None
+        return CountWindow(self.window) if self.window_seconds is None else TimeWindow(self.window_seconds)
 
     @property
     def _uses_window(self) -> bool:
@@ -104,6 +111,19 @@ def judge_of(ignore: Predicate, record: Predicate) -> Callable[[BaseException], 
             return True
 
     return judge
+
+
+def guarded_test(failure_result: Callable[[Any], bool], name: str) -> Callable[[Any], bool]:
+    """Whether a result is a failure; where the app's own test raises, it is none."""
+
+    def is_bad(result: Any) -> bool:
+        try:
+            return bool(failure_result(result))
+        except Exception:  # noqa: BLE001  (the app's own predicate)
+            log.exception("ragwatch: failure_result of breaker %s failed; the call counts as a success", name)
+            return False
+
+    return is_bad
 
 
 def is_cancellation(error: BaseException) -> bool:

@@ -284,6 +284,25 @@ def test_no_redis_at_all(server: RedisServer) -> None:
     store.close()
 
 
+def test_a_redis_that_is_away_is_not_pestered(server: RedisServer) -> None:
+    tried: list[int] = []
+
+    class Counted(RedisState):
+        def refresh(self) -> None:
+            tried.append(1)
+            super().refresh()
+
+    store = Counted("redis://127.0.0.1:1/0", refresh_s=60.0)
+    breaker = CircuitBreaker("alone", shared=store)
+    wait_until(lambda: breaker._alone)
+    before = len(tried)
+    for _ in range(50):
+        fail(breaker, 5)
+        breaker.reset()
+    store.close()
+    assert len(tried) == before
+
+
 def test_a_closed_breaker_never_asks_redis(server: RedisServer, make: Make) -> None:
     breaker = make(server, refresh_s=60.0)
     client = redis.Redis.from_url(server.url)
