@@ -12,7 +12,6 @@ import inspect
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import nullcontext
 from types import CoroutineType
 from typing import Any, TypeVar, overload
 
@@ -69,7 +68,7 @@ class Retry:
         self._async_sleep = async_sleep
         self._guards = tuple(guard for guard in (bulkhead, breaker) if guard is not None)
         self._rescue = Rescue(breaker) if breaker is not None and breaker.fallback is not None else None
-        self._plain = self.policy.deadline is None and self.policy.key is None
+        self._keyed = self.policy.key is not None
 
     # -- decorator and calls ------------------------------------------------------------------------------------------
 
@@ -150,11 +149,17 @@ class Retry:
     def _call(self, function: Any, args: Any, kwargs: Any) -> Any:
         if expired():
             self._too_late()
-        if not self._plain:
-            return self._call_bounded(function, args, kwargs)
+        if self.policy.deadline is None:
+            return self._attempts(function, args, kwargs)
+        with deadline(self.policy.deadline, clock=self.clock):
+            return self._attempts(function, args, kwargs)
+
+    def _attempts(self, function: Any, args: Any, kwargs: Any) -> Any:
         started = self.clock()
         if self.budget is not None:
             self.budget.earn()
+        if self._keyed:  # the first attempt must see its key
+            return self._again(Run(self, started, args, kwargs), None, function, args, kwargs)
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
@@ -166,12 +171,6 @@ class Retry:
             self.tally.went_well()
             return result
         return self._again(run, wait, function, args, kwargs)
-
-    def _call_bounded(self, function: Any, args: Any, kwargs: Any) -> Any:
-        with self._bounds():
-            if self.budget is not None:
-                self.budget.earn()
-            return self._again(Run(self, self.clock(), args, kwargs), None, function, args, kwargs)
 
     def _again(self, run: Run, wait: float | None, function: Any, args: Any, kwargs: Any) -> Any:
         while True:
@@ -193,14 +192,17 @@ class Retry:
     async def _acall(self, function: Any, args: Any, kwargs: Any) -> Any:
         if expired():
             self._too_late()
-        if not self._plain:
-            async with self._bounds():
-                if self.budget is not None:
-                    self.budget.earn()
-                return await self._aagain(Run(self, self.clock(), args, kwargs), None, function, args, kwargs)
+        if self.policy.deadline is None:
+            return await self._aattempts(function, args, kwargs)
+        async with deadline(self.policy.deadline, clock=self.clock):
+            return await self._aattempts(function, args, kwargs)
+
+    async def _aattempts(self, function: Any, args: Any, kwargs: Any) -> Any:
         started = self.clock()
         if self.budget is not None:
             self.budget.earn()
+        if self._keyed:
+            return await self._aagain(Run(self, started, args, kwargs), None, function, args, kwargs)
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
@@ -233,11 +235,6 @@ class Retry:
     def _too_late(self) -> None:
         self.tally.add("deadline", 0, 0.0)
         raise DeadlineExceeded("no time is left for the first attempt")
-
-    def _bounds(self) -> Any:
-        """The policy's deadline, where it has one, for ``with`` and ``async with``."""
-        seconds = self.policy.deadline
-        return nullcontext() if seconds is None else deadline(seconds, clock=self.clock)
 
     def pause(self, seconds: float) -> None:
         """Wait."""
