@@ -150,9 +150,7 @@ def documents(count: int) -> None:
 
     marks: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        processor = DocumentProcessor(
-            bare_document, pipeline="bench", ledger=Path(folder) / "ledger.db", key=str
-        )
+        processor = DocumentProcessor(bare_document, pipeline="bench", ledger=Path(folder) / "ledger.db", key=str)
         started = time.perf_counter()
         result = processor.process(feed())
         rate = result.success_count / (time.perf_counter() - started)
