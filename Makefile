@@ -41,7 +41,7 @@ format: $(DEV_STAMP)  ## rewrite the code in the house format
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-codegen: $(RUN_STAMP)  ## write the files that derive from the catalogue
+codegen: $(DEV_STAMP)  ## write the files that derive from the catalogue
 	$(VENV)/bin/ragwatch codegen
 
 bench: $(DEV_STAMP)  ## measure what ragwatch costs, beside the raw OpenTelemetry SDK

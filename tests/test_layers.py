@@ -24,6 +24,7 @@ ROWS = (
     ("sdk", "agent"),
     ("processing",),
     ("patterns",),
+    ("monitoring",),
     ("codegen",),
     ("demo",),
     ("cli",),

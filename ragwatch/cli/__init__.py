@@ -20,6 +20,7 @@ VERBS = {
     "inspect": "what ragwatch sees in spans of any convention, and what is missing in them",
     "ingest": "put documents through your function: resumable, nothing lost, with KPIs",
     "config": "check, show and explain settings: each value and where it came from",
+    "rules": "Prometheus' alert rules for your own objectives, and a test that an alert reaches you",
     "codegen": "write the files that derive from the metric catalogue, or check that they are fresh",
 }
 

@@ -1,0 +1,1 @@
+"""Dashboards, rules and alerts, declared over the catalogue; ``ragwatch.codegen`` writes them."""

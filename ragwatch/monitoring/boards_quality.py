@@ -1,0 +1,209 @@
+"""The dashboards of what the app answers: overview, latency, retrieval quality, cost and tokens."""
+
+from __future__ import annotations
+
+from ragwatch.monitoring.panels import Board, Panel, Target, levels
+from ragwatch.monitoring.promql import quantile, rate, series, share, total, wilson
+
+OVERVIEW, LATENCY, QUALITY, RESILIENCE, COST, INGESTION, ITSELF = (
+    "ragwatch-overview", "ragwatch-latency", "ragwatch-quality", "ragwatch-resilience", "ragwatch-cost",
+    "ragwatch-ingestion", "ragwatch-itself",
+)  # fmt: skip
+ANSWERED = "=~ok|degraded|error"
+Z = 1.96
+
+
+def _queries(outcome: str = "") -> str:
+    labels = {"outcome": outcome} if outcome else {}
+    return rate(series("rag.query.duration", "_count", scoped=True, **labels))
+
+
+def _retrievals(result: str) -> str:
+    return total(rate(series("rag.retrieval.requests", scoped=True, result=result)))
+
+
+def _lookups(result: str) -> str:
+    return rate(series("rag.cache.lookups", scoped=True, result=result))
+
+
+ERROR_RATE = share(total(_queries("error")), total(_queries(ANSWERED)))
+AVAILABILITY = share(total(_queries("=~ok|degraded")), total(_queries("=~ok|degraded|error|rejected")))
+HIT_RATE = share(total(_lookups("hit")), total(_lookups("=~hit|miss")))
+EMPTY_RATE = share(_retrievals("empty"), _retrievals("=~ok|empty|below_threshold"))
+_GOOD = total("increase(" + series("rag.judgements", scoped=True, target="retrieval", verdict="good") + "[$__range])")
+_JUDGED = total("increase(" + series("rag.judgements", scoped=True, target="retrieval") + "[$__range])")
+ACCURACY = share(_GOOD, _JUDGED)
+COST_RATE = total(rate(series("rag.cost", scoped=True))) + " * 3600"
+_GOOD_ANSWERS = total(rate(series("rag.judgements", scoped=True, target="answer", verdict="good")))
+
+OVERVIEW_BOARD = Board(
+    OVERVIEW,
+    "RAG: overview",
+    "Is it up, is it right, is it fast, is it dear? Begin here; each tile leads to the dashboard that says why.",
+    (
+        ("Now", (
+            Panel("Is it up?", "Share of queries that were answered. Below target: look at errors by step, then at "
+                  "Resilience.", (Target(AVAILABILITY, "availability"),), "percentunit", "stat", 4, 4,
+                  levels(0.995, 0.98, low_is_bad=True), 0, 1, link=RESILIENCE),
+            Panel("Does it fail?", "Failed of all answered queries. Look at the step below and its error class.",
+                  (Target(ERROR_RATE, "error rate"),), "percentunit", "stat", 4, 4, levels(0.01, 0.05), 0, 1,
+                  link=RESILIENCE),
+            Panel("Is it fast?", "95 of 100 queries are faster than this. Look at Latency for the step that is slow.",
+                  (Target(quantile(0.95, "rag.query.duration", outcome=ANSWERED), "p95"),), "s", "stat", 4, 4,
+                  levels(2.5, 5.0), 0, link=LATENCY),
+            Panel("Does it find the right documents?", "Share of judged retrievals that held a right document, over "
+                  "the time shown. No judgements: no figure; see Retrieval quality for health without labels.",
+                  (Target(ACCURACY, "accuracy"),), "percentunit", "stat", 4, 4, levels(0.8, 0.6, low_is_bad=True),
+                  0, 1, link=QUALITY),
+            Panel("Does the cache help?", "Hits of all lookups. A fall means that the cache was emptied, that its key "
+                  "changed, or that people ask other things.", (Target(HIT_RATE, "hit rate"),), "percentunit", "stat",
+                  4, 4, levels(0.3, 0.1, low_is_bad=True), 0, 1, link=LATENCY),
+            Panel("What does it cost?", "US dollars an hour, of calls whose price is known.",
+                  (Target(COST_RATE, "per hour"),), "currencyUSD", "stat", 4, 4, ((None, "blue"),), 0, link=COST),
+        )),
+        ("The four questions", (
+            Panel("How do queries end?", "A fast rejection, a fallback and a failure are three things. Rejected: a "
+                  "breaker or limit said no. Degraded: a fallback answered.",
+                  (Target(total(_queries(), "outcome"), "{{outcome}}"),), "reqps", width=12, stacked=True, low=0,
+                  link=RESILIENCE),
+            Panel("Which step fails, and how?", "Failures by the deepest failing step and its class: that is the cause, "
+                  "its ancestors only carry it.",
+                  (Target(total(rate(series("rag.query.errors", scoped=True)), "step", "error_class"),
+                          "{{step}}: {{error_class}}"),), "reqps", width=12, stacked=True, low=0, link=RESILIENCE),
+            Panel("How long do queries take?", "Half, 95 and 99 of 100 queries are faster. The dots are traces: follow "
+                  "one to its steps.",
+                  tuple(Target(quantile(q, "rag.query.duration", outcome=ANSWERED), f"p{q * 100:g}", q == 0.95)
+                        for q in (0.5, 0.95, 0.99)), "s", width=12, low=0, link=LATENCY),
+            Panel("Does retrieval find nothing?", "Retrievals without a document, of all that worked. A jump: the index "
+                  "lost documents, or a filter is too narrow.",
+                  (Target(EMPTY_RATE, "empty"),), "percentunit", width=12, low=0, link=QUALITY),
+        )),
+    ),
+)  # fmt: skip
+
+_PATH = total(rate(series("rag.query.critical_path", scoped=True)), "step")
+LATENCY_BOARD = Board(
+    LATENCY,
+    "RAG: latency",
+    "Which step do people wait for?",
+    (
+        ("Queries", (
+            Panel("How long do queries take?", "Compare with the steps below. Dots are traces.",
+                  tuple(Target(quantile(q, "rag.query.duration", outcome=ANSWERED), f"p{q * 100:g}", q == 0.95)
+                        for q in (0.5, 0.95, 0.99)), "s", width=12, low=0),
+            Panel("How are they spread?", "Two bands mean two kinds of queries: with and without the cache, or one slow "
+                  "replica.",
+                  (Target(total(rate(series("rag.query.duration", "_bucket", scoped=True)), "le"), "{{le}}"),), "s",
+                  "heatmap", 12),
+            Panel("Which step do queries wait for?", "Seconds of the critical path by step: they add up to the time of "
+                  "all queries. Make the largest area smaller.",
+                  (Target(_PATH, "{{step}}"),), "s", width=12, stacked=True, low=0),
+            Panel("What share of a query is each step?", "The same as shares.",
+                  (Target(f"{_PATH} / scalar({total(rate(series('rag.query.critical_path', scoped=True)))} > 0)",
+                          "{{step}}"),), "percentunit", width=12, stacked=True, low=0, high=1),
+        )),
+        ("Steps", (
+            Panel("How slow is each step?", "95 of 100 calls of the step are faster.",
+                  (Target(quantile(0.95, "rag.step.duration", "step"), "{{step}}", True),), "s", width=12, low=0),
+            Panel("How often is each step called?", "More generate than queries: an agent's loop, or retries.",
+                  (Target(total(rate(series("rag.step.calls", scoped=True)), "step"), "{{step}}"),), "reqps", width=12,
+                  low=0),
+            Panel("How long until the first word?", "Streams only: when people see that something happens.",
+                  (Target(quantile(0.95, "gen_ai.client.operation.time_to_first_chunk", "gen_ai_request_model"),
+                          "p95 {{gen_ai_request_model}}"),), "s", width=12, low=0),
+            Panel("Does each cache help?", "Hits of all lookups, by cache.",
+                  (Target(share(total(_lookups("hit"), "cache"), total(_lookups("=~hit|miss"), "cache")), "{{cache}}"),),
+                  "percentunit", width=12, low=0, high=1),
+        )),
+    ),
+)  # fmt: skip
+
+
+def _labelled(name: str) -> str:
+    return total("increase(" + series(name, scoped=True) + "[$__range])", "source", "k")
+
+
+def _score(name: str, q: float) -> str:
+    return quantile(q, name, "data_source", kind="score")
+
+
+QUALITY_BOARD = Board(
+    QUALITY,
+    "RAG: retrieval quality",
+    "Does it find the right documents? With judgements where there are some, and health without labels.",
+    (
+        ("Judged", (
+            Panel("How accurate is retrieval?", "Good of all judged retrievals with Wilson's 95 % interval, over the "
+                  "time shown. A wide band: too few judgements to say.",
+                  (Target(wilson(_GOOD, _JUDGED, Z, "-"), "low"), Target(wilson(_GOOD, _JUDGED, Z, "+"), "high"),
+                   Target(ACCURACY, "accuracy")), "percentunit", width=12, low=0, high=1, band=True),
+            Panel("How many judgements is that?", "Judgements by source: labels, people's feedback, probes, judges.",
+                  (Target(total(rate(series("rag.judgements", scoped=True)), "target", "source", "verdict"),
+                          "{{target}} {{source}} {{verdict}}"),), "short", width=12, low=0, stacked=True),
+            Panel("What share of the right documents is found?", "Mean recall among the first k, of labelled queries.",
+                  (Target(share(_labelled("rag.labelled.recall"), _labelled("rag.labelled.queries")),
+                          "recall@{{k}} ({{source}})"),), "percentunit", width=12, low=0, high=1),
+            Panel("How high does the first right one stand?", "Mean reciprocal rank of labelled queries.",
+                  (Target(share(_labelled("rag.labelled.reciprocal_rank"), _labelled("rag.labelled.queries")),
+                          "MRR ({{source}})"),), "percentunit", width=12, low=0, high=1),
+        )),
+        ("Without labels", (
+            Panel("Does it find nothing?", "Empty and below-threshold retrievals, of all that worked.",
+                  (Target(EMPTY_RATE, "empty"),
+                   Target(share(_retrievals("below_threshold"), _retrievals("=~ok|empty|below_threshold")),
+                          "below threshold")), "percentunit", low=0),
+            Panel("How many documents does it find?", "Median and low end by source; a step down is an index that lost "
+                  "documents.",
+                  (Target(quantile(0.5, "rag.retrieval.documents", "data_source"), "p50 {{data_source}}"),
+                   Target(quantile(0.1, "rag.retrieval.documents", "data_source"), "p10 {{data_source}}")), "short",
+                  low=0),
+            Panel("How sure is it?", "Score of the best document and the mean of the first ten. A diagnostic, never an "
+                  "accuracy: a new embedding model moves it without being worse.",
+                  (Target(_score("rag.retrieval.score.top", 0.5), "top {{data_source}}"),
+                   Target(_score("rag.retrieval.score.mean", 0.5), "mean {{data_source}}")), "short", low=0),
+            Panel("Does it return the same text twice?", "Duplicate chunks within one retrieval: the index holds copies.",
+                  (Target(total(rate(series("rag.retrieval.duplicates", scoped=True)), "data_source"),
+                          "{{data_source}}"),), "cps", low=0),
+            Panel("Does it answer without documents?", "Answers of a model that saw no document, of all answers.",
+                  (Target(share(total(rate(series("rag.answers", scoped=True, grounding="without_context"))),
+                                total(rate(series("rag.answers", scoped=True)))), "without context"),), "percentunit",
+                  low=0),
+            Panel("How old is what it serves?", "Median age of the documents as served, where they carry a date.",
+                  (Target(quantile(0.5, "rag.document.age", "data_source"), "{{data_source}}"),), "s", low=0),
+        )),
+    ),
+)  # fmt: skip
+
+_TOKENS = series("gen_ai.client.token.usage", "_sum", scoped=True)
+COST_BOARD = Board(
+    COST,
+    "RAG: cost and tokens",
+    "What does it cost, and for what?",
+    (
+        ("Cost", (
+            Panel("What does it cost an hour?", "By model, of calls whose price is known.",
+                  (Target(total(rate(series("rag.cost", scoped=True)), "model") + " * 3600", "{{model}}"),),
+                  "currencyUSD", width=12, stacked=True, low=0),
+            Panel("What does a good answer cost?", "Cost of all calls by good answers: a cheap model whose answers are "
+                  "bad is dear.",
+                  (Target(share(total(rate(series("rag.cost", scoped=True))), _GOOD_ANSWERS), "per good answer"),),
+                  "currencyUSD", width=12, low=0),
+        )),
+        ("Tokens", (
+            Panel("How many tokens go in and out?", "By kind. A rise of input alone: prompts or contexts grew.",
+                  (Target(total(rate(_TOKENS), "gen_ai_token_type"), "{{gen_ai_token_type}}"),), "short", width=12,
+                  stacked=True, low=0),
+            Panel("Which model uses them?", "Tokens a second by model.",
+                  (Target(total(rate(_TOKENS), "gen_ai_request_model"), "{{gen_ai_request_model}}"),), "short",
+                  width=12, stacked=True, low=0),
+            Panel("How many tokens has a call?", "95 of 100 calls have fewer.",
+                  (Target(quantile(0.95, "gen_ai.client.token.usage", "gen_ai_token_type", "gen_ai_request_model"),
+                          "{{gen_ai_request_model}} {{gen_ai_token_type}}"),), "short", width=12, low=0),
+            Panel("Are the counts whole?", "Calls whose usage is known, of all. Below 100 % every sum above is too low: "
+                  "streams without usage, or an instrumentor that does not say.",
+                  (Target(share(total(rate(series("rag.usage.calls", scoped=True, known="true")), "model"),
+                                total(rate(series("rag.usage.calls", scoped=True)), "model")), "{{model}}"),),
+                  "percentunit", width=12, low=0, high=1, levels=levels(0.95, 0.5, low_is_bad=True)),
+        )),
+    ),
+)  # fmt: skip

@@ -1,0 +1,99 @@
+"""PromQL over the catalogue: a metric or label that the catalogue does not know is an error when the files are made."""
+
+from __future__ import annotations
+
+from ragwatch.catalogue import ENVIRONMENT, SERVICE, metric, prometheus_name
+from ragwatch.errors import CatalogueError
+
+RATE = "$__rate_interval"
+"""Grafana's window: four scrapes at least, as wide as the screen needs."""
+SCOPE = {"service": "=~$service", "environment": "=~$environment"}
+_SUFFIXES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
+
+
+def series(name: str, suffix: str = "", *, scoped: bool = False, **labels: str) -> str:
+    """A selector of one metric by its OTel name. A label's value may begin with ``=~``, ``!=`` or ``!~``.
+
+    ``scoped`` adds the dashboards' variables for service and environment, where the metric has these labels.
+
+    >>> series("rag.query.duration", "_count", outcome="error")
+    'rag_query_duration_seconds_count{outcome="error"}'
+    >>> series("rag.query.duration", outcome="error")
+    Traceback (most recent call last):
+    ragwatch.errors.CatalogueError: rag.query.duration is a histogram: take _bucket, _sum, _count
+    """
+    declared = metric(name)
+    if suffix not in _SUFFIXES[declared.kind]:
+        wanted = ", ".join(_SUFFIXES[declared.kind]) or "no suffix"
+        raise CatalogueError(f"{name} is a {declared.kind}: take {wanted}")
+    known = {label.prometheus: label for label in declared.labels}
+    held = {key: value for key, value in SCOPE.items() if scoped and key in known}
+    for key, value in {**held, **labels}.items():
+        if key == "le" and suffix == "_bucket":
+            continue
+        if key not in known:
+            raise CatalogueError(f"{name} has no label {key!r}; it has {', '.join(known)}")
+        _check(name, known[key].values, key, value)
+    matchers = ",".join(f"{key}{_matcher(value)}" for key, value in {**held, **labels}.items())
+    base = prometheus_name(declared.name, declared.kind, declared.unit) + suffix
+    return f"{base}{{{matchers}}}" if matchers else base
+
+
+def _check(name: str, values: tuple[str, ...], key: str, value: str) -> None:
+    if not values or "$" in value:
+        return
+    for part in value.lstrip("=!~").split("|"):
+        if part not in values:
+            raise CatalogueError(f"{name}: {key} is never {part!r}; it is one of {', '.join(values)}")
+
+
+def _matcher(value: str) -> str:
+    for operator in ("=~", "!=", "!~"):
+        if value.startswith(operator):
+            return f'{operator}"{value[2:]}"'
+    return f'="{value}"'
+
+
+def rate(selector: str, window: str = RATE) -> str:
+    """The per-second rate over a window."""
+    return f"rate({selector}[{window}])"
+
+
+def increase(selector: str, window: str) -> str:
+    """The increase over a window."""
+    return f"increase({selector}[{window}])"
+
+
+def total(expression: str, *by: str) -> str:
+    """The sum, by some labels.
+
+    >>> total("up", "job"), total("up")
+    ('sum by (job) (up)', 'sum(up)')
+    """
+    return f"sum by ({', '.join(by)}) ({expression})" if by else f"sum({expression})"
+
+
+def share(part: str, whole: str) -> str:
+    """A ratio of sums; absent where the whole is 0: nothing can be said."""
+    return f"{part} / ({whole} > 0)"
+
+
+def quantile(q: float, name: str, *by: str, window: str = RATE, scoped: bool = True, **labels: str) -> str:
+    """A quantile of a histogram, by some labels."""
+    buckets = total(rate(series(name, "_bucket", scoped=scoped, **labels), window), "le", *by)
+    return f"histogram_quantile({q:g}, {buckets})"
+
+
+def wilson(good: str, n: str, z: float, sign: str) -> str:
+    """One bound of Wilson's interval for ``good`` of ``n`` (E. B. Wilson, 1927); ``sign`` is ``+`` or ``-``.
+
+    With p = good / n: (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n).
+    """
+    p = f"({good} / ({n} > 0))"
+    square = f"{z * z:.6g}"
+    root = f"sqrt({p} * (1 - {p}) / ({n}) + {square} / (4 * ({n}) ^ 2))"
+    return f"({p} + {square} / (2 * ({n})) {sign} {z:g} * {root}) / (1 + {square} / ({n}))"
+
+
+SCOPES = (SERVICE.prometheus, ENVIRONMENT.prometheus)
+"""The labels that every KPI has."""

@@ -1,0 +1,196 @@
+"""Prometheus' rule files: recorded ratios, the burn rates of objectives, and the symptom alerts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from ragwatch.monitoring.alerts import ALERTS, Alert
+from ragwatch.monitoring.promql import increase, rate, series, share, total
+from ragwatch.monitoring.slo import Slo, Slos
+
+BY = ("service", "environment")
+RUNBOOKS = "docs/runbooks.md"
+"""Where the runbooks stand; `ragwatch rules --runbooks URL` names where you serve them."""
+WINDOWS = (
+    # (long, short, burn, severity): the table of "Alerting on SLOs", The Site Reliability Workbook, chapter 5
+    (3600.0, 300.0, 14.4, "page"),
+    (21600.0, 1800.0, 6.0, "page"),
+    (86400.0, 7200.0, 3.0, "ticket"),
+    (259200.0, 21600.0, 1.0, "ticket"),
+)
+_RECORDED_S = (300.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0, 259200.0)
+
+
+def window(seconds: float, scale: float = 1.0) -> str:
+    """A duration as Prometheus writes it, of a second at least.
+
+    >>> window(3600), window(5400), window(300, 0.01)
+    ('1h', '90m', '3s')
+    """
+    whole = max(1, round(seconds * scale))
+    for size, letter in ((86400, "d"), (3600, "h"), (60, "m")):
+        if whole % size == 0:
+            return f"{whole // size}{letter}"
+    return f"{whole}s"
+
+
+def bad_share(slo: Slo, span: str) -> str:
+    """The share of bad events of an objective over a window, by service and environment."""
+    bad, every = events(slo, span)
+    return share(bad, every)
+
+
+def events(slo: Slo, span: str) -> tuple[str, str]:
+    """(bad, all) events of an objective over a window, as increases."""
+    if slo.name == "retrieval":
+        bad = series("rag.retrieval.requests", result="=~empty|below_threshold")
+        every = series("rag.retrieval.requests", result="=~ok|empty|below_threshold")
+        return total(increase(bad, span), *BY), total(increase(every, span), *BY)
+    if slo.name == "latency":
+        answered = series("rag.query.duration", "_count", outcome="=~ok|degraded|error")
+        quick = series("rag.query.duration", "_bucket", outcome="=~ok|degraded|error", le=_edge(slo.threshold_s))
+        every = total(increase(answered, span), *BY)
+        return f"({every} - {total(increase(quick, span), *BY)})", every
+    bad = series("rag.query.duration", "_count", outcome="=~error|rejected")
+    every = series("rag.query.duration", "_count", outcome="=~ok|degraded|error|rejected")
+    return total(increase(bad, span), *BY), total(increase(every, span), *BY)
+
+
+def _edge(threshold_s: float | None) -> str:
+    return f"{threshold_s:.1f}" if threshold_s is not None and threshold_s == int(threshold_s) else f"{threshold_s}"
+
+
+def recording_rules(scale: float = 1.0) -> dict[str, Any]:
+    """The ratios that dashboards of your own and long ranges want: one series a service, cheap to read."""
+    five = window(300, scale)
+    answered = series("rag.query.duration", "_count", outcome="=~ok|degraded|error")
+    rules = [
+        _record("rag:queries:rate5m", total(rate(series("rag.query.duration", "_count"), five), *BY, "outcome")),
+        _record("rag:error_rate:ratio5m", share(
+            total(rate(series("rag.query.duration", "_count", outcome="error"), five), *BY),
+            total(rate(answered, five), *BY))),
+        _record("rag:query_duration_seconds:p95_5m", "histogram_quantile(0.95, " + total(rate(
+            series("rag.query.duration", "_bucket", outcome="=~ok|degraded|error"), five), "le", *BY) + ")"),
+        _record("rag:cache_hit_rate:ratio5m", share(
+            total(rate(series("rag.cache.lookups", result="hit"), five), *BY, "cache"),
+            total(rate(series("rag.cache.lookups", result="=~hit|miss"), five), *BY, "cache"))),
+        _record("rag:empty_retrievals:ratio5m", share(
+            total(rate(series("rag.retrieval.requests", result="empty"), five), *BY, "data_source"),
+            total(rate(series("rag.retrieval.requests", result="=~ok|empty|below_threshold"), five), *BY,
+                  "data_source"))),
+        _record("rag:errors:rate5m", total(rate(series("rag.query.errors"), five), *BY, "step", "error_class")),
+        _record("rag:critical_path_seconds:rate5m", total(rate(series("rag.query.critical_path"), five), *BY, "step")),
+        _record("rag:retry_amplification:ratio5m", share(
+            total(rate(series("rag.retry.attempts"), five), *BY, "operation"),
+            total(rate(series("rag.retry.calls"), five), *BY, "operation"))),
+        _record("rag:cost_usd:rate5m", total(rate(series("rag.cost"), five), *BY, "model")),
+    ]  # fmt: skip
+    return {"groups": [{"name": "ragwatch.kpis", "interval": window(30, max(scale, 1 / 30)), "rules": rules}]}
+
+
+def alert_rules(slos: Slos, scale: float = 1.0, runbooks: str = RUNBOOKS) -> dict[str, Any]:
+    """The burn-rate alerts of the objectives, then the symptom alerts."""
+    budgets = [
+        _record("rag:slo_budget_left:ratio", _budget_left(slo, slos, scale), **_labels(slo)) for slo in slos.slos
+    ]
+    burns = [rule for slo in slos.slos for rule in _burn_alerts(slo, slos, scale, runbooks)]
+    slow = next((slo.threshold_s for slo in slos.slos if slo.name == "latency" and slo.service is None), 5.0)
+    symptoms = [_symptom(alert, slos, slow or 5.0, scale, runbooks) for alert in ALERTS]
+    interval = window(15, scale) if scale < 1 else "30s"
+    return {
+        "groups": [
+            {"name": "ragwatch.slo", "interval": interval, "rules": budgets + burns},
+            {"name": "ragwatch.symptoms", "interval": interval, "rules": symptoms},
+        ]
+    }
+
+
+def to_yaml(rules: dict[str, Any], heading: str) -> str:
+    """A rule file's text."""
+    text = yaml.safe_dump(rules, sort_keys=False, width=10_000, allow_unicode=True)
+    return f"# {heading}\n{text}"
+
+
+def _record(name: str, expr: str, **labels: str) -> dict[str, Any]:
+    return {"record": name, "expr": expr, **({"labels": labels} if labels else {})}
+
+
+def _labels(slo: Slo) -> dict[str, str]:
+    return {"slo": slo.name}
+
+
+def _only(expr: str, slo: Slo, slos: Slos) -> str:
+    """An expression for the services that an objective is for."""
+    if slo.service is not None:
+        return f'({expr}) and on (service) label_replace(vector(1), "service", "{slo.service}", "", "")'
+    others = slos.special.get(slo.name, ())
+    for service in others:
+        expr = f'({expr}) unless on (service) label_replace(vector(1), "service", "{service}", "", "")'
+    return expr
+
+
+def _budget_left(slo: Slo, slos: Slos, scale: float) -> str:
+    span = window(slos.window_days * 86400, scale)
+    return _only(f"1 - ({bad_share(slo, span)}) / {slo.budget:.6g}", slo, slos)
+
+
+def _burn_alerts(slo: Slo, slos: Slos, scale: float, runbooks: str) -> list[dict[str, Any]]:
+    found = []
+    for long_s, short_s, burn, severity in WINDOWS:
+        long, short = window(long_s, scale), window(short_s, scale)
+        limit = f"{burn * slo.budget:.6g}"
+        enough = f"{events(slo, long)[1]} >= {slo.min_events}"
+        expr = f"({bad_share(slo, long)}) > {limit} and ({bad_share(slo, short)}) > {limit} and {enough}"
+        title = slo.name.capitalize()
+        found.append(
+            {
+                "alert": f"Rag{title}BurnRate",
+                "expr": _only(expr, slo, slos),
+                "labels": {"severity": severity, "slo": slo.name, "window": window(long_s)},
+                "annotations": {
+                    "summary": (
+                        f"{{{{ $labels.service }}}} misses its {slo.name} objective of {slo.target:.4g}: "
+                        f"{{{{ $value | humanizePercentage }}}} bad over {long}, more than {burn:g} times the budget; "
+                        "most failures in " + _worst_step(long)
+                    ),
+                    "runbook_url": f"{runbooks}#rag{slo.name}burnrate",
+                },
+            }
+        )
+    return found
+
+
+def _worst_step(span: str) -> str:
+    query = (
+        'printf `topk(1, sum by (step, error_class) (increase(rag_query_errors_total{service="%s"}[' + span + "])))` "
+        "$labels.service"
+    )
+    return "{{ range " + query + " | query }}{{ .Labels.step }} ({{ .Labels.error_class }}){{ end }}"
+
+
+def _symptom(alert: Alert, slos: Slos, slow_s: float, scale: float, runbooks: str) -> dict[str, Any]:
+    expr = _fill(alert.expr, alert, slos, slow_s, scale)
+    rule: dict[str, Any] = {"alert": alert.name, "expr": expr}
+    if alert.for_s:
+        rule["for"] = window(alert.for_s, scale)
+    rule["labels"] = {"severity": alert.severity}
+    rule["annotations"] = {
+        "summary": _fill(alert.summary, alert, slos, slow_s, scale),
+        "runbook_url": f"{runbooks}#{alert.name.lower()}",
+    }
+    return rule
+
+
+def _fill(text: str, alert: Alert, slos: Slos, slow_s: float, scale: float) -> str:
+    """The text with its windows and bounds; braces of Prometheus' own stay."""
+    for name, value in (
+        ("{w}", window(alert.window_s, scale)),
+        ("{day}", window(alert.day_s, scale)),
+        ("{accuracy}", f"{slos.accuracy_target:g}"),
+        ("{judgements}", str(slos.min_judgements)),
+        ("{slow}", f"{slow_s:g}"),
+    ):
+        text = text.replace(name, value)
+    return text
