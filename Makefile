@@ -48,13 +48,13 @@ bench: $(DEV_STAMP)  ## measure what ragwatch costs, beside the raw OpenTelemetr
 	$(PY) -m benchmarks $(ARGS)
 
 COLLECTOR := .cache/tools/otelcol
-COLLECTOR_SOURCES := $(wildcard tests/tools/otelcol/*.go) tests/tools/otelcol/go.mod tests/tools/otelcol/go.sum
+COLLECTOR_SOURCES := $(wildcard deploy/collector/*.go) deploy/collector/go.mod deploy/collector/go.sum
 
 collector: $(COLLECTOR)  ## build the OpenTelemetry Collector that contract tests run against (needs go)
 
 $(COLLECTOR): $(COLLECTOR_SOURCES)
 	@mkdir -p $(@D)
-	cd tests/tools/otelcol && go build -mod=mod -trimpath -buildvcs=false -o $(CURDIR)/$@.new .
+	cd deploy/collector && go build -mod=mod -trimpath -buildvcs=false -o $(CURDIR)/$@.new .
 	@mv $@.new $@
 
 clean:  ## remove the environment and caches of this checkout

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,11 +134,3 @@ def test_the_decoder_reads_what_the_collector_writes(arrived: tuple[bytes, Any, 
     assert span.attributes["lone surrogate"] == "a?"
     assert span.events == [("exception", 1_760_000_000_500_000_000, {"exception.type": "ValueError"}), ("bare", 1, {})]
     assert (span.status_code, span.status_message, span.flags) == (2, "it failed", 0x301)
-
-
-def test_it_is_the_version_that_the_manifest_names() -> None:
-    manifest = (Path(__file__).parents[1] / "tools" / "otelcol" / "manifest.yaml").read_text()
-    modules = (Path(__file__).parents[1] / "tools" / "otelcol" / "go.mod").read_text()
-    for line in manifest.splitlines():
-        if "gomod:" in line:
-            assert line.split("gomod:")[1].strip() in modules

@@ -22,7 +22,7 @@ from tests.support.procs import Process
 from tests.support.sink import Received
 
 BINARY = ROOT / ".cache" / "tools" / "otelcol"
-SOURCES = ROOT / "tests" / "tools" / "otelcol"
+SOURCES = ROOT / "deploy" / "collector"
 BUILD_TIMEOUT_S = 1200
 """A cold build downloads 200 modules and takes about four minutes of CPU: tests that may build need such a timeout."""
 

@@ -17,7 +17,7 @@ import (
 func main() {
 	info := component.BuildInfo{
 		Command:     "otelcol",
-		Description: "OpenTelemetry Collector for ragwatch's contract tests",
+		Description: "OpenTelemetry Collector with what ragwatch's production pipeline needs",
 		Version:     "0.155.0",
 	}
 
