@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from ragwatch.assembly.node import Node
-from ragwatch.conventions.table import OTHER, SERVER, STORE_READ, TASK, WORKFLOW
+from ragwatch.conventions.table import CHAIN, OTHER, SERVER, STORE_READ, TASK, WORKFLOW
 
 ANSWERING = frozenset({"retrieve", "generate"})
-_ASKS = re.compile(r"quer|quest|ask|chat|answer|search|rag|complet|invoke|respond", re.IGNORECASE)
+RUNS = frozenset({WORKFLOW, CHAIN})
 _YIELDS = {
     "retrieve": frozenset({"generate"}),
     "generate": frozenset({"retrieve", "rerank"}),
@@ -26,26 +27,59 @@ _YIELDS = {
 def settle_roles(tops: Iterable[Node]) -> list[Node]:
     """Decide the roles that depend on the rest of the trace; the nodes that are queries, in order of start."""
     queries: list[Node] = []
-    for top in tops:
+    found = list(tops)
+    for top in found:
         _yield_by_name(top)
-        found = _queries(top)
-        for node in found:
+    fragments = _fragments(found)
+    for top in found:
+        ours = (_below(top) if id(top) in fragments else _queries(top)) or _without_answers(top)
+        for node in ours:
             node.role = "query"
-        queries += found
-        if not found:
-            _ingestion(top)
+        queries += ours
         _drop_ingest_by_name(top)
     return queries
+
+
+def asks(name: str) -> bool:
+    """Whether a span's name speaks of a question or its answer.
+
+    >>> [name for name in ("rag.query", "AskDocs", "task", "POST /chat", "storage", "answerQuestion") if asks(name)]
+    ['rag.query', 'AskDocs', 'POST /chat', 'answerQuestion']
+    """
+    return _ASKS.search(_CAMEL.sub("_", name).lower()) is not None
+
+
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_ASKS = re.compile(
+    r"(?<![a-z])(?:ask|rag|qa|quer(?:y|ies)|question\w*|answer\w*|chat\w*|search\w*|complet\w*|invoke|respond\w*|reply)"
+    r"(?![a-z])"
+)
 
 
 def _yield_by_name(top: Node) -> None:
     for node in (top, *top.below()):
         if node.seen.weak and node.is_step:
             held = {other.role for other in node.below() if other.is_step}
+            if node.role == "ingest" and "ingest" in held and "retrieve" not in held:
+                continue  # a model may help to prepare what is written
             by_hand = "traceloop.entity.name" not in node.span.attributes
             on_top = by_hand and node.parent is None and not node.lost and bool(held & ANSWERING)
             if on_top or held & _YIELDS.get(node.role, frozenset()):
                 node.role = OTHER if by_hand else WORKFLOW if node.seen.is_run else TASK
+
+
+def _fragments(tops: Sequence[Node]) -> set[int]:
+    """Chains whose run never came: several spans miss the same parent, so that each is but a part of it."""
+    missing = Counter(top.span.parent_id for top in tops if _misses_its_run(top) and _tells(top))
+    return {id(top) for top in tops if top.role == CHAIN and _misses_its_run(top) and missing[top.span.parent_id] > 1}
+
+
+def _misses_its_run(top: Node) -> bool:
+    return top.lost and not top.remote
+
+
+def _tells(top: Node) -> bool:
+    return top.is_step or _answers(top)
 
 
 def _queries(node: Node) -> list[Node]:
@@ -53,35 +87,66 @@ def _queries(node: Node) -> list[Node]:
     if node.role == "query":
         return [node]
     if node.is_step or not _answers(node):
-        own = [other for other in node.below() if other.role == "query"]
-        return _topmost(own)
-    if node.role == WORKFLOW:
+        return _topmost(other for other in node.below() if other.role == "query")
+    if node.role in RUNS:
         return [node]
-    if node.lost and node.role in {TASK, OTHER} and not node.remote:
+    if _misses_its_run(node) and node.role in {TASK, OTHER}:
         return _below(node)
-    runs = _topmost(other for other in node.below() if other.role in {WORKFLOW, "query"} and _answers(other))
-    runs = [run for run in runs if run.role == "query" or run.step_above() is None]
-    if any(run.role == "query" for run in runs) or len(runs) > 1:
-        return runs
-    if runs and node.role == SERVER and not _has_answers_outside(node, runs[0]):
-        return runs
-    if node.role == SERVER and not runs:
-        whole = [child for child in node.children if not child.is_step and _answers(child)]
-        if len(whole) == 1 and whole[0].role in {OTHER, TASK} and not _has_answers_outside(node, whole[0]):
-            return _queries(whole[0])
+    own = _topmost(other for other in node.below() if other.role == "query")
+    if own:
+        return own
+    parts = _parts(node)
+    outside = _has_answers_outside(node, parts)
+    if len(parts) == 1 and not outside:
+        found = _queries(parts[0])
+        return found if len(found) > 1 or node.role == SERVER else [node]
+    if not outside and _is_batch(node, parts):
+        return [query for part in parts for query in _queries(part)]
     return [node]
 
 
 def _below(node: Node) -> list[Node]:
-    return [query for child in node.children for query in _queries(child) if query.role in {WORKFLOW, "query"}]
+    """The runs below a span that is only a part of one."""
+    if node.role == CHAIN:
+        return []
+    return [query for child in node.children for query in _queries(child) if query.role in {*RUNS, "query"}]
+
+
+def _parts(node: Node) -> list[Node]:
+    """The structure right below in which something is retrieved or generated; a retrieval by itself is none."""
+    found = []
+    todo = list(reversed(node.children))
+    while todo:
+        child = todo.pop()
+        if child.is_step:
+            continue
+        if child.role in RUNS or (child.role in {OTHER, TASK, SERVER} and _answers(child)):
+            if _answers(child):
+                found.append(child)
+        else:
+            todo.extend(reversed(child.children))
+    return found
+
+
+def _is_batch(node: Node, parts: Sequence[Node]) -> bool:
+    """Whether a span goes through many questions: parts of one name that each answer, below one that asks nothing."""
+    if len(parts) < 2 or asks(node.span.name):
+        return False
+    names = {part.span.name for part in parts}
+    return len(names) == 1 and all(_is_whole(part) for part in parts)
+
+
+def _is_whole(part: Node) -> bool:
+    held = {other.role for other in part.below()}
+    return "generate" in held and (part.role in RUNS or "retrieve" in held)
 
 
 def _answers(node: Node) -> bool:
     return any(other.role in ANSWERING or other.role == "query" for other in node.below())
 
 
-def _has_answers_outside(node: Node, inner: Node) -> bool:
-    inside = {id(other) for other in inner.below()} | {id(inner)}
+def _has_answers_outside(node: Node, parts: Iterable[Node]) -> bool:
+    inside = {id(other) for part in parts for other in part.below()}
     return any(other.role in ANSWERING and id(other) not in inside for other in node.below())
 
 
@@ -91,15 +156,18 @@ def _topmost(nodes: Iterable[Node]) -> list[Node]:
     return [node for node in found if not any(id(above) in chosen for above in node.above())]
 
 
-def _ingestion(top: Node) -> None:
-    """A root whose only work is embedding and writing is an ingestion."""
-    if top.is_step or top.role == STORE_READ or top.lost:
-        return
+def _without_answers(top: Node) -> list[Node]:
+    """A root that only embeds and writes is an ingestion; one that failed before it could retrieve is a query."""
+    if top.is_step or top.role in {STORE_READ, "query"} or top.lost:
+        return []
     kinds = {node.role for node in top.below() if node.is_step}
-    if "ingest" in kinds and not kinds & ANSWERING:
+    if kinds & ANSWERING:
+        return []
+    if "ingest" in kinds:
         top.role = "ingest"
-    elif kinds == {"embed"} and top.role == OTHER and _ASKS.search(top.span.name) and top.span.status_code == 2:
-        top.role = "query"  # it failed before it had retrieved anything
+    elif top.span.status_code == 2 and (top.role == WORKFLOW or (asks(top.span.name) and (kinds or top.role in RUNS))):
+        return [top]
+    return []
 
 
 def _drop_ingest_by_name(top: Node) -> None:

@@ -24,6 +24,7 @@ OPERATION = "gen_ai.operation.name"
 DOCUMENTS = "gen_ai.retrieval.documents"
 NO_VENDORS = frozenset({"langchain", "llama_index", "llamaindex", "haystack", "langgraph", "crewai"})
 """Frameworks that call themselves the provider."""
+_CHUNKS = frozenset({"gen_ai.content.completion.chunk", "llm.content.completion.chunk"})
 _MODEL = frozenset({"generate", "embed", "rerank"})
 _GENERATES = frozenset({"generate"})
 _RETRIEVES = frozenset({"retrieve"})
@@ -58,7 +59,7 @@ def _texts(row: Row, span: RawSpan) -> None:
 
 def _streamed(row: Row, span: RawSpan) -> None:
     for name, time_ns, _ in span.events or ():
-        if name == "gen_ai.content.completion.chunk":
+        if name in _CHUNKS:
             row["first_chunk_s"] = max(0, time_ns - span.start_ns) / 1e9
             return
 

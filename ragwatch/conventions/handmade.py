@@ -19,6 +19,11 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     (r"splitter|ingest|loader|indexing", "ingest"),
     (r"llm$|^llm_|^chat(?:$|[a-z]+$|\.completion|_completion)|generator$|^generate(?:_|$|\.)|^generation$", "generate"),
 )
+_NO_MODEL = re.compile(
+    r"^chat\w*(?:prompt|template|messages?|history|memory|buffer|store|engine|agent|bot|service|handler|pipeline|chain|app"
+    r"|session|flow|controller|endpoint|request|parser|router|manager|loop|turn|room|summary)(?:_\w*)?$"
+)
+"""Begins like a chat model of LangChain, and is none."""
 _RULES = tuple((re.compile(pattern), step) for pattern, step in _PATTERNS)
 _SUFFIX = re.compile(r"\.(?:task|workflow|run|tool|agent)$")
 _TRANSPORT = ("http.", "rpc.", "messaging.", "db.", "url.", "faas.", "net.", "network.", "server.address")
@@ -37,6 +42,8 @@ def step_of_name(name: str) -> str | None:
         return _known[name]
     lowered = _SUFFIX.sub("", name).lower()
     found = next((step for pattern, step in _RULES if pattern.search(lowered)), None)
+    if found == "generate" and _NO_MODEL.search(lowered):
+        found = None
     if len(_known) < MAX_CACHED:
         _known[name] = found
     return found

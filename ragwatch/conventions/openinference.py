@@ -7,6 +7,7 @@ import re
 from ragwatch.conventions.decode import RawSpan
 from ragwatch.conventions.shapes import at, documents_of, flattened, mapping, unpack
 from ragwatch.conventions.table import (
+    CHAIN,
     EVALUATION,
     TASK,
     WORKFLOW,
@@ -134,7 +135,7 @@ CONVENTION = Convention(
                 "tool": "tool",
                 "guardrail": "guardrail",
                 "agent": WORKFLOW,
-                "chain": WORKFLOW,
+                "chain": CHAIN,
                 "evaluator": EVALUATION,
                 "prompt": TASK,
                 "unknown": TASK,

@@ -68,6 +68,8 @@ def read_step(span: RawSpan, seen: Seen, kind: str, fields: Row | None = None) -
         known.update(failure_of(span, known.pop("error_type", None)))
         known.pop("documents", None)
         known.pop("document_count", None)
+        if known.get("response_model") == known.get("model"):
+            known.pop("response_model", None)  # nobody answered
     else:
         known.pop("error_type", None)
     return Step(

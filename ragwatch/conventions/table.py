@@ -17,6 +17,8 @@ Row = dict[str, Any]
 
 WORKFLOW = "workflow"
 """The span of a whole run: a query where it is on top and something was retrieved or generated below it."""
+CHAIN = "chain"
+"""A run, or a part of one: only what stands around it tells."""
 TASK = "task"
 """Structure between a run and its steps."""
 STORE_READ = "store_read"
@@ -25,7 +27,7 @@ EVALUATION = "evaluation"
 SERVER = "server"
 """The request that the app serves."""
 OTHER = "other"
-STRUCTURE = frozenset({WORKFLOW, TASK, STORE_READ, EVALUATION, SERVER, OTHER})
+STRUCTURE = frozenset({WORKFLOW, CHAIN, TASK, STORE_READ, EVALUATION, SERVER, OTHER})
 
 
 @dataclass(frozen=True, slots=True)
