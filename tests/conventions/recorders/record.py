@@ -1,0 +1,125 @@
+"""Record captures: real frameworks and instrumentors in throw-away environments, talking to a stub model server.
+
+    python tests/conventions/recorders/record.py [NAME ...]     # all of them without a name
+
+Each recording is one program of ``programs/`` with the packages that it needs, installed from the package index into a
+temporary directory; it runs on loopback, without any other network. What comes of it replaces the capture and its truth
+in ``tests/conventions/golden``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+GOLDEN = HERE.parent / "golden"
+SDK = "opentelemetry-sdk"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The packages of one throw-away environment."""
+
+    packages: tuple[str, ...]
+
+
+LANGGRAPH = Environment(
+    (
+        SDK, "langgraph", "langchain-openai", "httpx", "openinference-instrumentation-langchain",
+        "opentelemetry-instrumentation-langchain", "opentelemetry-instrumentation-openai",
+    )
+)  # fmt: skip
+LITELLM = Environment((SDK, "litellm", "openinference-instrumentation-litellm"))
+AGENTS = Environment(
+    (SDK, "smolagents", "agno", "openai", "openinference-instrumentation-smolagents",
+     "openinference-instrumentation-agno")
+)  # fmt: skip
+OLD = Environment(
+    (
+        SDK, "openai<2", "langchain<0.4", "langchain-openai<0.4", "httpx<0.29", "setuptools<81", "wrapt<2",
+        "opentelemetry-instrumentation-openai==0.40.*", "opentelemetry-instrumentation-langchain==0.40.*",
+    )
+)  # fmt: skip
+STORES = Environment(
+    (
+        SDK, "fastapi", "httpx", "openai", "qdrant-client", "chromadb", "opentelemetry-instrumentation-qdrant",
+        "opentelemetry-instrumentation-chromadb", "opentelemetry-instrumentation-openai",
+        "opentelemetry-instrumentation-fastapi",
+    )
+)  # fmt: skip
+PYDANTIC = Environment((SDK, "pydantic-ai-slim[openai]"))
+
+RECORDINGS: dict[str, tuple[Environment, tuple[str, ...]]] = {
+    "openinference-langgraph": (LANGGRAPH, ("langgraph_app.py", "openinference")),
+    "openllmetry-langgraph": (LANGGRAPH, ("langgraph_app.py", "openllmetry")),
+    "double-openllmetry-langgraph-plus-openai": (LANGGRAPH, ("langgraph_app.py", "openllmetry+openai")),
+    "openinference-litellm": (LITELLM, ("litellm_app.py",)),
+    "openinference-smolagents": (AGENTS, ("smolagents_app.py",)),
+    "openinference-agno": (AGENTS, ("agno_app.py",)),
+    "otel-genai-pydantic-ai": (PYDANTIC, ("pydantic_ai_app.py",)),
+    "openllmetry-old-openai": (OLD, ("old_names_app.py", "openai")),
+    "openllmetry-old-langchain": (OLD, ("old_names_app.py", "langchain")),
+    "openllmetry-old-langchain-plus-openai": (OLD, ("old_names_app.py", "both")),
+    "fastapi-qdrant-openllmetry": (STORES, ("stores_app.py", "qdrant")),
+    "fastapi-chroma-openllmetry": (STORES, ("stores_app.py", "chroma")),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(RECORDINGS))
+    names = parser.parse_args().names or list(RECORDINGS)
+    unknown = sorted(set(names) - RECORDINGS.keys())
+    if unknown:
+        parser.error(f"no recording {unknown[0]!r}; there are {', '.join(RECORDINGS)}")
+    with tempfile.TemporaryDirectory(prefix="recordings-") as folder:
+        made: dict[Environment, Path] = {}
+        for name in names:
+            environment, (program, *options) = RECORDINGS[name]
+            if environment not in made:
+                made[environment] = _install(environment, Path(folder) / f"env-{len(made)}")
+            _run(made[environment], program, [name, *options], Path(folder))
+            _keep(name, Path(folder))
+    return 0
+
+
+def _install(environment: Environment, home: Path) -> Path:
+    sys.stderr.write(f"installing {' '.join(environment.packages)}\n")
+    subprocess.run([sys.executable, "-m", "venv", home], check=True)
+    python = home / "bin" / "python"
+    quiet = ("-q", "--disable-pip-version-check")
+    subprocess.run([python, "-m", "pip", *quiet, "install", *environment.packages], check=True)
+    return python
+
+
+def _run(python: Path, program: str, options: list[str], out: Path) -> None:
+    sys.stderr.write(f"recording {options[0]}\n")
+    variables = {
+        **os.environ,
+        "RECORDINGS": str(out),
+        "PYTHONPATH": str(HERE),
+        "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "1000",
+        "HOME": str(out),
+        "NO_PROXY": "127.0.0.1",
+    }
+    subprocess.run([python, HERE / "programs" / program, *options], check=True, env=variables, timeout=300)
+
+
+def _keep(name: str, out: Path) -> None:
+    GOLDEN.mkdir(exist_ok=True)
+    (GOLDEN / f"{name}.otlp.jsonl").write_bytes((out / f"{name}.otlp.jsonl").read_bytes())
+    path = GOLDEN / "expected.json"
+    truths = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    truths[name] = json.loads((out / f"{name}.truth.json").read_text(encoding="utf-8"))
+    path.write_text(json.dumps(dict(sorted(truths.items())), indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
