@@ -27,6 +27,10 @@ from ragwatch.record import QueryRecord, Step
 __all__ = ["Assembler", "Events", "Origin"]
 RECENT = 30_000
 """Span ids in each of the two generations that are remembered against duplicates, and recent traces."""
+CALLER_LINGERS = 10
+"""How many lingers a part of a query that another service called waits for that service's span, where nothing is known
+of its habits: a model may answer for a minute after the retrieval service is done."""
+MAX_SERVICES = 1000
 _SILENT = frozenset({OTHER, SERVER})
 
 
@@ -43,8 +47,8 @@ class _Trace:
     """The spans of one trace that wait."""
 
     __slots__ = (
-        "counted", "first_row", "links", "nodes", "origin", "own_root", "raws", "root_at", "roots", "since", "steps",
-        "tells",
+        "called", "counted", "first_row", "links", "nodes", "origin", "own_root", "raws", "root_at", "roots", "since",
+        "steps", "tells",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, row: int, now: float) -> None:
@@ -53,6 +57,8 @@ class _Trace:
         self.since = now
         self.root_at: float | None = None
         self.own_root = False
+        self.called: str | None = None
+        """The service of a span in it whose parent is another process'."""
         self.steps: list[Step] = []
         self.roots: list[Step] = []
         self.raws: list[RawSpan] = []
@@ -93,7 +99,9 @@ class Assembler:
         self._replays = Replays()
         self._seen: set[bytes] = set()
         self._seen_before: set[bytes] = set()
-        self._done: dict[bytes, None] = {}
+        self._done: dict[bytes, str | None] = {}
+        self._callers_silent: dict[str, None] = {}
+        """Services whose callers have been seen not to report here: their own part is all that will come."""
         self.spans = 0
 
     def add(self, raw: RawSpan, origin: Origin, row: int, now: float, scope: str = "") -> None:
@@ -187,6 +195,9 @@ class Assembler:
         trace = self._traces.get(raw.trace_id)
         if trace is None:
             if raw.trace_id in self._done:
+                called = self._done[raw.trace_id]
+                if called is not None and not raw.parent_id:  # the caller reports after all
+                    self._callers_silent.pop(called, None)
                 if node.is_step:
                     self._events.tally("ragwatch.agent.late", "after_query")
                     self._alone(node.step(), origin, node.counted)
@@ -200,8 +211,16 @@ class Assembler:
         else:
             trace.tells = True
             self._calls.add(node)
-        if not raw.parent_id or node.remote:
+        if not raw.parent_id:
             self._rooted(raw.trace_id, trace, now)
+            if trace.called is not None:
+                self._callers_silent.pop(trace.called, None)
+        elif node.remote or node.role == SERVER:
+            if trace.called is None and trace.root_at is None:
+                heappush(self._due, (trace.since + CALLER_LINGERS * self._foreign_linger_s, raw.trace_id))
+            trace.called = origin.service
+            if origin.service in self._callers_silent:
+                self._rooted(raw.trace_id, trace, now)
 
     def _open(self, trace_id: bytes, origin: Origin, row: int, now: float) -> _Trace:
         trace = self._traces[trace_id] = _Trace(origin, row, now)
@@ -216,7 +235,7 @@ class Assembler:
         """When the trace is to be finished, whatever has come."""
         at = trace.since + self._incomplete_after_s
         if trace.root_at is None:
-            return at
+            return at if trace.called is None else min(at, trace.since + CALLER_LINGERS * self._foreign_linger_s)
         linger = self._foreign_linger_s if trace.tells or not trace.own_root else self._linger_s
         return min(at, trace.root_at + linger)
 
@@ -260,6 +279,10 @@ class Assembler:
         trace = self._traces.pop(trace_id)
         self.spans -= trace.size
         self._done[trace_id] = None
+        if trace.called is not None and trace.root_at is None:
+            self._done[trace_id] = trace.called
+            if len(self._callers_silent) < MAX_SERVICES:
+                self._callers_silent[trace.called] = None
         if len(self._done) > RECENT:
             for old in list(self._done)[: RECENT // 10]:
                 del self._done[old]
