@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from ragwatch.resilience.retry_policy import RetryPolicy
     from ragwatch.resilience.retry_run import current_attempt
     from ragwatch.sdk.api import cache, embed, generate, guardrail, ingest, query, rerank, retrieve, tool
+    from ragwatch.sdk.judgements import feedback, relevance, trace_id
     from ragwatch.sdk.setup import app_info, flush, init, metrics, shutdown, telemetry
 
 __all__ = [
@@ -83,6 +84,7 @@ __all__ = [
     "current_attempt",
     "deadline",
     "embed",
+    "feedback",
     "flush",
     "generate",
     "guardrail",
@@ -93,12 +95,14 @@ __all__ = [
     "observe_stamina",
     "observe_tenacity",
     "query",
+    "relevance",
     "rerank",
     "retrieve",
     "retry",
     "shutdown",
     "telemetry",
     "tool",
+    "trace_id",
 ]
 _HOMES = {
     "ragwatch.adapters.pybreaker_observer": ("observe_pybreaker",),
@@ -128,6 +132,7 @@ _HOMES = {
     "ragwatch.sdk.api": (
         "cache", "embed", "generate", "guardrail", "ingest", "query", "rerank", "retrieve", "tool",
     ),
+    "ragwatch.sdk.judgements": ("feedback", "relevance", "trace_id"),
     "ragwatch.sdk.setup": ("app_info", "flush", "init", "metrics", "shutdown", "telemetry"),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

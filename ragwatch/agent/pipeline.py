@@ -25,6 +25,7 @@ from ragwatch.assembly.assembler import Assembler, Events, Origin
 from ragwatch.config.agent_values import AgentValues, from_environment
 from ragwatch.conventions.decode import DecodeError, decode_traces
 from ragwatch.conventions.decode_json import decode_traces_json, json_to_protobuf
+from ragwatch.conventions.evaluation import judgements
 from ragwatch.kpi.engine import Engine
 from ragwatch.kpi.otlp import data_points, from_request, log_records
 from ragwatch.record import QueryRecord, Step
@@ -51,6 +52,8 @@ class Pipeline:
         self._origins: dict[int, tuple[dict[str, Any], Origin]] = {}
         self._queries: deque[QueryRecord] = deque(maxlen=settings.queries_kept or 1)
         self._dead: list[tuple[Row, str]] = []
+        self._judged: set[bytes] = set()
+        """Judgements that were counted since the last commit."""
         self._assembler = Assembler(
             Events(self._query, self._loose, self._count),
             linger_s=settings.linger_s,
@@ -104,6 +107,8 @@ class Pipeline:
         store.write_meta(connection, "pending", pending)
         store.write_meta(connection, "committed_at", time())
         store.write_meta(connection, "starts", None)
+        if self._judged:
+            store.add_judgements(connection, self._judged)
         if self._queries:
             store.add_queries(connection, self._queries, self._settings.queries_kept)
         for row, reason in self._dead:
@@ -111,6 +116,7 @@ class Pipeline:
         self._streams.save(connection)
         connection.execute("COMMIT")
         self._queries.clear()
+        self._judged.clear()
         self._dead.clear()
         self._dirty = False
         self._committed_at = monotonic()
@@ -165,8 +171,7 @@ class Pipeline:
             elif row.signal == METRICS:
                 self._metrics(row)
             else:
-                body = json_to_protobuf("logs", row.body) if row.format == JSON else row.body
-                self._received(row, log_records(body))
+                self._logs(row)
         except (DecodeError, ProtobufError, ValueError, RecursionError) as error:
             self._count("ragwatch.agent.decode_errors", SIGNALS[row.signal])
             self._set_aside(row, f"decode: {error}"[:200])
@@ -190,6 +195,17 @@ class Pipeline:
         for stream, state, at_ns in from_request(body):
             if stream.instance:
                 self._streams.take(stream, state, at_ns, time(), self._store)
+
+    def _logs(self, row: Row) -> None:
+        body = json_to_protobuf("logs", row.body) if row.format == JSON else row.body
+        self._received(row, log_records(body))
+        for found in judgements(body):
+            if found.key in self._judged or store.is_judged(self._store, found.key):
+                self._count("ragwatch.agent.duplicates", "judgement")
+                continue
+            self._judged.add(found.key)
+            labels = {"service": found.service, "environment": found.environment, "target": found.target}
+            self._engine.count("rag.judgements", {**labels, "source": found.source, "verdict": found.verdict})
 
     def _received(self, row: Row, items: int) -> None:
         self._engine.state.increment("ragwatch.agent.received", (SIGNALS[row.signal], TRANSPORTS[row.transport]), items)

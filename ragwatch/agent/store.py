@@ -18,6 +18,7 @@ from ragwatch.kpi.state import State
 from ragwatch.record import QueryRecord
 
 MAX_DEAD_LETTERS = 1000
+MAX_JUDGEMENTS = 500_000
 MAX_DEAD_LETTER_BYTES = 1 << 20
 
 _SCHEMA = """
@@ -26,6 +27,8 @@ CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID
 CREATE TABLE IF NOT EXISTS queries (
   id INTEGER PRIMARY KEY AUTOINCREMENT, trace_id TEXT, outcome TEXT, service TEXT, start_ns INTEGER, record TEXT);
 CREATE INDEX IF NOT EXISTS queries_by_trace ON queries (trace_id);
+CREATE TABLE IF NOT EXISTS judgements (key BLOB PRIMARY KEY, at REAL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS judgements_by_age ON judgements (at);
 CREATE TABLE IF NOT EXISTS dead_letters (
   id INTEGER PRIMARY KEY AUTOINCREMENT, row_id INTEGER, signal INTEGER, reason TEXT, at REAL, body BLOB);
 """
@@ -51,6 +54,23 @@ def read_cursor(connection: sqlite3.Connection) -> tuple[int, int]:
     """(last row that has been processed, lowest row that is still needed)."""
     found = connection.execute("SELECT position, keep_from FROM cursor").fetchone()
     return (int(found[0]), int(found[1])) if found else (0, 1)
+
+
+def is_judged(connection: sqlite3.Connection, key: bytes) -> bool:
+    """Whether a judgement with that key was counted before."""
+    return connection.execute("SELECT 1 FROM judgements WHERE key = ?", (key,)).fetchone() is not None
+
+
+def add_judgements(connection: sqlite3.Connection, keys: Iterable[bytes]) -> None:
+    """Remember judgements, inside the caller's transaction; the oldest over the bound are forgotten."""
+    now = time()
+    connection.executemany("INSERT OR IGNORE INTO judgements VALUES (?, ?)", [(key, now) for key in keys])
+    (count,) = connection.execute("SELECT count(*) FROM judgements").fetchone()
+    if count > MAX_JUDGEMENTS:
+        connection.execute(
+            "DELETE FROM judgements WHERE key IN (SELECT key FROM judgements ORDER BY at LIMIT ?)",
+            (count - MAX_JUDGEMENTS * 9 // 10,),
+        )
 
 
 def write_cursor(connection: sqlite3.Connection, position: int, keep_from: int) -> None:

@@ -41,7 +41,7 @@ class AgentSettings(BaseSettings):
     queries_kept: int = Field(500, ge=0, le=100_000, description="queries that /api/queries shows")
     commit_interval_s: float = Field(0.5, gt=0, le=60, description="how often results become visible")
     linger_s: float = Field(0.25, ge=0, le=60, description="wait for steps still on their way after a query's root")
-    foreign_linger_s: float = Field(6.0, ge=0, le=600, description="the same where others' instrumentors made the spans")
+    foreign_linger_s: float = Field(6.0, ge=0, le=600, description="the same for others' instrumentors")
     incomplete_after_s: float = Field(300.0, gt=0, description="wait for a root that does not come")
     max_pending_spans: int = Field(200_000, ge=1000, description="steps that wait for their query's root")
     stream_idle_s: float = Field(900.0, gt=0, description="silence after which an app's process counts as ended")

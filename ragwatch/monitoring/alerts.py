@@ -58,7 +58,13 @@ def _worst(labels: str) -> str:
 
 _ERRORS = total(rate(_count("error"), "{w}"), *BY)
 _ALL = total(rate(_count(ANSWERED), "{w}"), *BY)
-_LOST = total(increase(series("ragwatch.sdk.lost"), "{w}"), *BY, "signal", "reason")
+def _more(name: str, *by: str) -> str:
+    """By how much a counter grew over the window; one that was not there before it has grown by all that it holds."""
+    now = total(series(name), *by)
+    return f"({total(increase(series(name), '{w}'), *by)} > 0) or ({now} unless {total(series(name) + ' offset {w}', *by)})"
+
+
+_LOST = _more("ragwatch.sdk.lost", *BY, "signal", "reason")
 _GOOD = total(increase(series("rag.judgements", target="retrieval", verdict="good"), "{w}"), *BY, "source")
 _JUDGED = total(increase(series("rag.judgements", target="retrieval"), "{w}"), *BY, "source")
 
@@ -146,7 +152,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
     ),
     Alert(
         "RagTelemetryLost", "ticket",
-        f"{_LOST} > 0", 600, 0,
+        _LOST, 600, 0,
         "{{ $labels.service }} lost {{ $value | humanize }} items of {{ $labels.signal }}: {{ $labels.reason }}",
         "An SDK had to drop telemetry. The KPIs count every query all the same, unless `metrics` are among it.",
         "sum by (service, signal, reason) (increase(ragwatch_sdk_lost_total[1h]))",
@@ -163,7 +169,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
     ),
     Alert(
         "RagwatchDeadLetters", "ticket",
-        f"{total(increase(series('ragwatch.agent.dead_letters'), '{w}'), 'reason')} > 0", 900, 0,
+        _more("ragwatch.agent.dead_letters", "reason"), 900, 0,
         "The agent set {{ $value | humanize }} request(s) aside: {{ $labels.reason }}",
         "Requests that could not be read, or that ended the pipeline's process, are kept aside.",
         "sum by (reason) (increase(ragwatch_agent_dead_letters_total[1d]))",

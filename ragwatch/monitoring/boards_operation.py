@@ -12,6 +12,11 @@ def _breaker(result: str = "") -> str:
     return total(rate(series("rag.breaker.calls", scoped=True, **labels)), "breaker")
 
 
+def _state(state: str = "") -> str:
+    labels = {"state": state} if state else {}
+    return total(series("rag.breaker.state", scoped=True, **labels), "breaker")
+
+
 def _retry(name: str) -> str:
     return total(rate(series(name, scoped=True)), "operation")
 
@@ -24,10 +29,8 @@ RESILIENCE_BOARD = Board(
         ("Breakers", (
             Panel("Which breaker is open?", "The state that most needs a look, by breaker: 0 closed, 1 half open, 2 open. "
                   "Open: the dependency behind it is down; fix that, the breaker closes by itself.",
-                  (Target(f"clamp_max({total(series('rag.breaker.state', scoped=True, state='half_open'), 'breaker')}, "
-                          f"1) + 2 * clamp_max("
-                          f"{total(series('rag.breaker.state', scoped=True, state='=~open|forced_open'), 'breaker')}, 1)",
-                          "{{breaker}}"),), "short", "state", 24, 7, ((None, "green"), (1, "orange"), (2, "red")), 0),
+                  (Target(f"(2 * (({_state('=~open|forced_open')}) > bool 0) > 0) or (({_state('half_open')}) > bool 0 > 0) "
+                          f"or 0 * ({_state()})", "{{breaker}}"),), "short", "state", 24, 7, ((None, "green"), (1, "orange"), (2, "red")), 0),
             Panel("Whom does a breaker turn away?", "Share of calls that were rejected at once, by breaker.",
                   (Target(share(_breaker("rejected"), _breaker()), "{{breaker}}"),), "percentunit", width=12, low=0,
                   high=1),
@@ -45,7 +48,7 @@ RESILIENCE_BOARD = Board(
             Panel("How do calls under a retry end?", "budget: no token was left; exhausted: all attempts failed.",
                   (Target(total(rate(series("rag.retry.calls", scoped=True)), "result"), "{{result}}"),), "cps",
                   stacked=True, low=0),
-            Panel("Which limit turns calls away?", "By limit and reason.",
+            Panel("Which limit turns calls away?", "By limit and reason: full is too many at once, rate too many a second.",
                   (Target(total(rate(series("rag.limit.rejected", scoped=True)), "limit", "reason"),
                           "{{limit}}: {{reason}}"),), "cps", low=0),
             Panel("How much is let through at once?", "The bound now: an adaptive limit that shrinks sees the "

@@ -98,7 +98,7 @@ LATENCY_BOARD = Board(
             Panel("Which step do queries wait for?", "Seconds of the critical path by step: they add up to the time of "
                   "all queries. Make the largest area smaller.",
                   (Target(_PATH, "{{step}}"),), "s", width=12, stacked=True, low=0),
-            Panel("What share of a query is each step?", "The same as shares.",
+            Panel("What share of a query is each step?", "The same as shares: a step that grows while the rest stays is where to look.",
                   (Target(f"{_PATH} / scalar({total(rate(series('rag.query.critical_path', scoped=True)))} > 0)",
                           "{{step}}"),), "percentunit", width=12, stacked=True, low=0, high=1),
         )),

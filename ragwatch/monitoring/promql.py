@@ -74,8 +74,12 @@ def total(expression: str, *by: str) -> str:
 
 
 def share(part: str, whole: str) -> str:
-    """A ratio of sums; absent where the whole is 0: nothing can be said."""
-    return f"{part} / ({whole} > 0)"
+    """A ratio of sums: 0 where there is no part yet, absent where the whole is 0 and nothing can be said.
+
+    >>> share("sum(a)", "sum(b)")
+    '(sum(a) or 0 * sum(b)) / (sum(b) > 0)'
+    """
+    return f"({part} or 0 * {whole}) / ({whole} > 0)"
 
 
 def quantile(q: float, name: str, *by: str, window: str = RATE, scoped: bool = True, **labels: str) -> str:

@@ -167,6 +167,12 @@ def telemetry() -> dict[str, Any]:
     }
 
 
+def running() -> tuple[Recorder, Worker] | None:
+    """The recorder and the worker of this process; None while ragwatch is off."""
+    process = _State.process
+    return None if process is None else (process.recorder, process.worker)
+
+
 def engine_state() -> State:
     """A copy of this process' KPI state, for a registry or an exporter of the app's own."""
     process = _State.process

@@ -1,0 +1,181 @@
+"""Dashboards, rules and objectives: they name what the catalogue has, read well, and break loudly."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ragwatch.catalogue import METRICS, metric, prometheus_name
+from ragwatch.cli import main
+from ragwatch.cli.rules import BUNDLED
+from ragwatch.codegen.grafana import dashboard_json, parse
+from ragwatch.errors import CatalogueError, ConfigError
+from ragwatch.monitoring.alerts import ALERTS
+from ragwatch.monitoring.boards import BOARDS, CHANGES
+from ragwatch.monitoring.panels import Board, Panel
+from ragwatch.monitoring.promql import series, wilson
+from ragwatch.monitoring.rules import alert_rules, recording_rules, to_yaml
+from ragwatch.monitoring.slo import load_slos, slos_of
+from tests.support.paths import ROOT
+from tests.support.promtool import promtool
+
+PANELS = [(board, panel) for board in BOARDS for panel in board.panels]
+KNOWN = {
+    prometheus_name(m.name, m.kind, m.unit) + suffix
+    for m in METRICS.values()
+    for suffix in (("_bucket", "_sum", "_count") if m.kind == "histogram" else ("",))
+}
+_NAME = re.compile(r"\b((?:rag|ragwatch|gen_ai)_[a-z_]+)(?=[{\[\s)]|$)")
+
+
+LABELS = {label.prometheus for m in METRICS.values() for label in m.labels}
+
+
+def names_in(expression: str) -> set[str]:
+    return set(_NAME.findall(expression)) - LABELS
+
+
+@pytest.mark.parametrize(("board", "panel"), PANELS, ids=lambda x: getattr(x, "uid", getattr(x, "title", None)))
+def test_a_panel_asks_a_question_has_a_unit_and_says_what_to_do(board: Board, panel: Panel) -> None:
+    assert panel.title.endswith("?")
+    assert len(panel.description) > 20
+    assert panel.unit
+    assert panel.targets
+    for target in panel.targets:
+        assert names_in(target.expr) <= KNOWN, target.expr
+        assert not re.search(r"\[\d+[smhd]\]", target.expr), "a window that no screen can change"
+        if board.uid != "ragwatch-itself":
+            assert "$service" in target.expr
+            assert "$environment" in target.expr
+        assert panel.kind in {"stat", "heatmap"} or target.legend
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.uid)
+def test_a_dashboard_fits_and_survives_grafanas_own_reader(board: Board) -> None:
+    assert all(len(panels) <= 12 for _, panels in board.rows)
+    assert len({panel.title for panel in board.panels}) == len(board.panels)
+    text = dashboard_json(board)
+    held = json.loads(text)
+    assert parse(text).title == board.title
+    assert {variable["name"] for variable in held["templating"]["list"]} == {"datasource", "service", "environment"}
+    assert [annotation["name"] for annotation in held["annotations"]["list"]] == ["What changed?"]
+    assert held["annotations"]["list"][0]["expr"] == CHANGES
+    links = {panel.link for panel in board.panels if panel.link}
+    assert links <= {other.uid for other in BOARDS}
+
+
+def test_what_the_catalogue_does_not_have_breaks_the_build() -> None:
+    for call in (
+        lambda: series("rag.nothing"),
+        lambda: series("rag.cache.lookups", colour="red"),
+        lambda: series("rag.cache.lookups", result="maybe"),
+        lambda: series("rag.cache.lookups", "_sum"),
+    ):
+        with pytest.raises(CatalogueError):
+            call()
+
+
+def test_rules_are_prometheus_rules(tmp_path: Path) -> None:
+    files = {
+        "alerts.yml": to_yaml(alert_rules(load_slos(ROOT / "dashboards" / "slo.yaml")), "a"),
+        "drill.yml": to_yaml(alert_rules(slos_of(BUNDLED, "b"), 0.001), "b"),
+        "recording.yml": to_yaml(recording_rules(), "c"),
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    done = subprocess.run(
+        [promtool(), "check", "rules", *(str(tmp_path / name) for name in files)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_says_how_bad_what_with_numbers_and_where_to_read_on() -> None:
+    runbooks = (ROOT / "docs" / "runbooks.md").read_text()
+    sections = {line[3:].strip().lower() for line in runbooks.splitlines() if line.startswith("## ")}
+    for group in alert_rules(slos_of(BUNDLED, "bundled"))["groups"]:
+        for rule in group["rules"]:
+            assert names_in(rule["expr"]) <= KNOWN, rule["expr"]
+            if "alert" not in rule:
+                continue
+            assert rule["labels"]["severity"] in {"page", "ticket", "info"}
+            assert rule["annotations"]["runbook_url"].rpartition("#")[2] in sections
+            assert "$value" in rule["annotations"]["summary"] or rule["alert"] in {
+                "Watchdog", "RagwatchDown", "RagNoQueries",
+            }  # fmt: skip
+
+
+def test_an_alert_on_shares_has_a_minimum_of_events() -> None:
+    for alert in ALERTS:
+        if " / (" in alert.expr and alert.name != "RagRetrievalAccuracyLow":
+            assert ">=" in alert.expr, alert.name
+
+
+def test_the_bundled_objectives_are_those_of_the_file() -> None:
+    held = yaml.safe_load((ROOT / "dashboards" / "slo.yaml").read_text())
+    assert {key: held[key] for key in BUNDLED} == BUNDLED
+
+
+def test_a_service_may_have_targets_of_its_own() -> None:
+    slos = slos_of({**BUNDLED, "services": {"bot": {"availability": {"target": 0.999}}}}, "test")
+    rules = [r for g in alert_rules(slos)["groups"] for r in g["rules"] if r.get("alert") == "RagAvailabilityBurnRate"]
+    mine, others = [r for r in rules if "and on (service)" in r["expr"]], [r for r in rules if "unless on" in r["expr"]]
+    assert (len(mine), len(others)) == (4, 4)
+    assert "> 0.0144 " in mine[0]["expr"]
+    assert "> 0.144 " in others[0]["expr"]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"slos": {"avalability": {"target": 0.9}}}, "did you mean 'availability'"),
+        ({"slos": {"availability": {}}}, "slos.availability.target"),
+        ({"slos": {"availability": {"target": 99}}}, "number from 0.5"),
+        ({"slos": {"latency": {"target": 0.9, "threshold_s": 3}}}, "no edge of the buckets"),
+        ({"slos": {"latency": {"target": 0.9, "treshold_s": 5}}}, "did you mean 'threshold_s'"),
+        ({"slo": {}}, "did you mean 'slos'"),
+        ([], "should be a mapping"),
+        ({"accuracy": {"target": "high"}}, "accuracy.target"),
+        ({"services": {"bot": {"latency": 5}}}, "services.bot.latency"),
+    ],
+)
+def test_objectives_that_cannot_be_are_refused_by_name(data: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        slos_of(data, "slo.yaml")
+
+
+def test_wilsons_bounds_are_those_of_the_engine() -> None:
+    from ragwatch.kpi.quality import wilson as reference
+
+    bounds = [
+        eval(wilson("70", "100", 1.96, sign).replace("^", "**").replace("(100 > 0)", "100"), {"sqrt": lambda x: x**0.5})
+        for sign in "-+"
+    ]
+    found = reference(70, 100)
+    assert found is not None
+    assert bounds == [pytest.approx(found.low, abs=1e-4), pytest.approx(found.high, abs=1e-4)]
+
+
+def test_the_command_prints_rules_and_refuses_nonsense(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rules"]) == 0
+    assert "RagBreakerOpen" in capsys.readouterr().out
+    assert main(["rules", "--recording", "--window-scale", "0.1"]) == 0
+    assert "rag:error_rate:ratio5m" in capsys.readouterr().out
+    for arguments, said in (
+        (["--window-scale", "0"], "not in (0, 1]"),
+        (["--slo", "missing.yaml"], "cannot be read"),
+        (["--test-fire", "RagBreakerOpne"], "did you mean 'RagBreakerOpen'"),
+        (["--test-fire", "Watchdog", "--alertmanager", "http://127.0.0.1:1"], "no Alertmanager takes alerts"),
+    ):
+        assert main(["rules", *arguments]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_a_metric_of_the_dashboards_is_a_metric_of_the_catalogue() -> None:
+    shown = {name for _, panel in PANELS for target in panel.targets for name in names_in(target.expr)}
+    assert {prometheus_name(m.name, m.kind, m.unit) for m in (metric("rag.cost"), metric("rag.judgements"))} <= shown
