@@ -35,7 +35,14 @@ ATTRIBUTE_NAMES = sorted(
     if name.isupper() and isinstance(value, str) and "." in value and not name.startswith("EVENT_")
 )
 KEPT = [key for key in ATTRIBUTE_NAMES if key not in CONTENT and key != semconv.DOCUMENTS]
-NEAR_MISSES = ["rag.question.length", "rag.questions", "input.values", "llm.model_name", "gen_ai.promptly", "messages.x"]
+NEAR_MISSES = [
+    "rag.question.length",
+    "rag.questions",
+    "input.values",
+    "llm.model_name",
+    "gen_ai.promptly",
+    "messages.x",
+]
 OWN_DOCUMENTS = [
     "[]",
     '[{"id":"a","score":0.5},{"id":"b","score":null}]',
@@ -130,7 +137,10 @@ def test_documents_keep_their_ids_and_scores_and_lose_their_text(arrived: Sink) 
 
 def test_a_status_keeps_the_type_of_the_error(arrived: Sink) -> None:
     for at, expected in enumerate(STATUSES.values()):
-        assert (named(arrived, f"status {at}").status.code, named(arrived, f"status {at}").status.message) == (2, expected)
+        assert (named(arrived, f"status {at}").status.code, named(arrived, f"status {at}").status.message) == (
+            2,
+            expected,
+        )
 
 
 def test_lines_of_queries_lose_their_text_and_nothing_else(arrived: Sink) -> None:
