@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,11 +48,13 @@ OWN_DOCUMENTS = [
     '[{"id":"qu\\"ote","score":-1.5e-3,"distance":0.2,"id_from":"hash","content_hash":"9f","date":"2026-01-01"}]',
     '[{"id": "spaced", "score": 1}, {"id": null, "score": NaN}]',
 ]
-WITH_TEXT = '[{"id":"a","score":0.5,"text":"%s \\"said\\" so"},{"id":"b","score":0.1,"text":"%s"}]' % (SECRET, SECRET)
+WITH_TEXT = json.dumps(
+    [{"id": "a", "score": 0.5, "text": f'{SECRET} "said" so'}, {"id": "b", "score": 0.1, "text": SECRET}]
+)
 FOREIGN_DOCUMENTS: list[Any] = [
-    '[{"id":"a","score":0.5,"metadata":{"title":"%s"}}]' % SECRET,
-    '[{"text":"%s"}]' % SECRET,
-    '{"id":"%s"}' % SECRET,
+    json.dumps([{"id": "a", "score": 0.5, "metadata": {"title": SECRET}}]),
+    json.dumps([{"text": SECRET}]),
+    json.dumps({"id": SECRET}),
     SECRET,
     [{"id": "a", "content": SECRET}],
 ]
@@ -84,7 +85,7 @@ def arrived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sink]:
     ):
         spans = [
             span(everything, name="everything", events={"exception": everything}),
-            span(dict.fromkeys(CONTENT, [SECRET, SECRET]), name="structured"),
+            span({key: [SECRET, SECRET] for key in CONTENT}, name="structured"),
             *(span({semconv.DOCUMENTS: held}, name=f"own {at}") for at, held in enumerate(OWN_DOCUMENTS)),
             span({semconv.DOCUMENTS: WITH_TEXT}, name="with text"),
             *(span({semconv.DOCUMENTS: held}, name=f"foreign {at}") for at, held in enumerate(FOREIGN_DOCUMENTS)),
@@ -93,7 +94,7 @@ def arrived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sink]:
         collector.send("traces", traces(*spans, scope="anybody", resource={"gen_ai.prompt": SECRET}))
         compact = [json.dumps(line, separators=(",", ":"), ensure_ascii=False) for line in (LINE, LEAKING)]
         collector.send("logs", logs(*compact))
-        collector.send("logs", logs('{"question":"%s"}' % SECRET))
+        collector.send("logs", logs(json.dumps({"question": SECRET}, separators=(",", ":"))))
         collector.send("logs", logs(SECRET, {"content": SECRET}, scope="x", event_name="gen_ai.user.message"))
         collector.send("logs", logs(SECRET, scope="y", attributes={"event.name": "gen_ai.choice"}))
         collector.send("logs", logs("the app's own line", scope="app", attributes=everything))
