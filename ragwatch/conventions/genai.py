@@ -7,7 +7,7 @@ a habit and no convention stands in their files.
 from __future__ import annotations
 
 from ragwatch.conventions.decode import RawSpan
-from ragwatch.conventions.shapes import at, documents_of, unpack
+from ragwatch.conventions.shapes import at, put_documents, unpack
 from ragwatch.conventions.table import (
     TASK,
     WORKFLOW,
@@ -15,15 +15,18 @@ from ragwatch.conventions.table import (
     Field,
     Row,
     Rule,
+    flag,
     number,
     text,
     whole,
 )  # fmt: skip
 
 OPERATION = "gen_ai.operation.name"
+_PROVIDER = "gen_ai.provider.name"
 DOCUMENTS = "gen_ai.retrieval.documents"
 NO_VENDORS = frozenset({"langchain", "llama_index", "llamaindex", "haystack", "langgraph", "crewai"})
 """Frameworks that call themselves the provider."""
+_STREAMS = ("gen_ai.request.stream", "gen_ai.is_streaming", "llm.is_streaming")
 _CHUNKS = frozenset({"gen_ai.content.completion.chunk", "llm.content.completion.chunk"})
 _MODEL = frozenset({"generate", "embed", "rerank"})
 _GENERATES = frozenset({"generate"})
@@ -37,7 +40,7 @@ def _extract(row: Row, span: RawSpan, step: str) -> None:
         if packed is not None:
             items = unpack(packed, DOCUMENTS)
             if isinstance(items, list | tuple):
-                row["documents"] = documents_of(items)
+                put_documents(row, items)
         store = row.pop("provider", None)
         if store is not None:  # of a retrieval the provider is the store
             row.setdefault("data_source", store)
@@ -45,8 +48,21 @@ def _extract(row: Row, span: RawSpan, step: str) -> None:
         del row["provider"]
     if step == "query":
         _texts(row, span)
-    if step == "generate" and "first_chunk_s" not in row:
+    if step == "generate":
         _streamed(row, span)
+
+
+def look(span: RawSpan, _scope: str) -> str | None:
+    """A model call of an instrumentor that names no operation, a tool likewise."""
+    attributes = span.attributes
+    if OPERATION in attributes:
+        return None
+    if "gen_ai.tool.name" in attributes or "gen_ai.tool.call.id" in attributes:
+        return "tool"
+    if "gen_ai.request.model" not in attributes or not ("gen_ai.system" in attributes or _PROVIDER in attributes):
+        return None
+    name = f"{span.name} {attributes['gen_ai.request.model']}".lower()
+    return "embed" if "embed" in name else "rerank" if "rerank" in name else "generate"
 
 
 def _texts(row: Row, span: RawSpan) -> None:
@@ -58,6 +74,12 @@ def _texts(row: Row, span: RawSpan) -> None:
 
 
 def _streamed(row: Row, span: RawSpan) -> None:
+    """The first chunk of a stream; of a call that says that it does not stream there is none."""
+    if any(flag(span.attributes.get(key)) is False for key in _STREAMS):
+        row.pop("first_chunk_s", None)
+        return
+    if "first_chunk_s" in row:
+        return
     for name, time_ns, _ in span.events or ():
         if name in _CHUNKS:
             row["first_chunk_s"] = max(0, time_ns - span.start_ns) / 1e9
@@ -78,6 +100,11 @@ CONVENTION = Convention(
                 "llm_request": "generate",
                 "embeddings": "embed",
                 "embedding": "embed",
+                "embed": "embed",
+                "response": "generate",
+                "responses": "generate",
+                "moderation": "guardrail",
+                "guardrail": "guardrail",
                 "retrieval": "retrieve",
                 "vector_db_retrieve": "retrieve",
                 "search_memory": "retrieve",
@@ -96,6 +123,7 @@ CONVENTION = Convention(
             {"chat": "generate", "completion": "generate", "embedding": "embed", "rerank": "rerank"},
         ),
     ),
+    look=look,
     extract=_extract,
     fields=(
         Field("operation", (OPERATION,), text, _MODEL | _RETRIEVES | {"tool"}),

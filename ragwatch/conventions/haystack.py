@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ragwatch.conventions.decode import RawSpan
-from ragwatch.conventions.shapes import at, documents_of, mapping
+from ragwatch.conventions.shapes import at, mapping, put_documents
 from ragwatch.conventions.table import TASK, WORKFLOW, Convention, Row, text, whole
 
 TYPE = "haystack.component.type"
@@ -43,7 +43,7 @@ def _extract(row: Row, span: RawSpan, step: str) -> None:
     if step in {"retrieve", "rerank"}:
         found = output.get("documents")
         if isinstance(found, list):
-            row["documents"] = documents_of(found)
+            put_documents(row, found)
         top_k = mapping(attributes.get(INPUT), INPUT).get("top_k")
         if isinstance(top_k, int):
             row["top_k"] = top_k

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ragwatch.conventions.decode import RawSpan
-from ragwatch.conventions.shapes import at, documents_of, flattened, mapping, unpack
+from ragwatch.conventions.shapes import at, documents_of, flattened, mapping, put_documents, unpack
 from ragwatch.conventions.table import (
     CHAIN,
     EVALUATION,
@@ -40,6 +40,9 @@ def _refine(span: RawSpan) -> str | None:
 def _extract(row: Row, span: RawSpan, step: str) -> None:
     attributes = span.attributes
     if step in {"retrieve", "rerank"}:
+        named = row.pop("named_model", None)
+        if step == "rerank":
+            row.setdefault("model", named)
         _documents(row, span, step)
     elif step in {"generate", "embed"}:
         _models(row, span, step)
@@ -85,13 +88,13 @@ def _documents(row: Row, span: RawSpan, step: str) -> None:
                     mine._replace(id=other.id, id_from=other.id_from) if mine.id_from != "id" and other.id else mine
                     for mine, other in zip(found, named, strict=True)
                 )
-        row["documents"] = found
+        row["documents"], row["document_count"] = found, len(items)
         return
     packed = unpack(output, "output.value")
     if isinstance(packed, dict):
         packed = packed.get("documents")
     if isinstance(packed, list):
-        row["documents"] = documents_of(packed)
+        put_documents(row, packed)
     elif output is not None or span.status_code != 2:  # an error has no documents; an empty retrieval has no keys
         row["document_count"] = 0
 

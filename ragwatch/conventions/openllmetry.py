@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ragwatch.conventions.decode import RawSpan
 from ragwatch.conventions.handmade import step_of_name
-from ragwatch.conventions.shapes import at, documents_of, mapping, unpack
+from ragwatch.conventions.shapes import at, mapping, put_documents, unpack
 from ragwatch.conventions.table import TASK, WORKFLOW, Convention, Field, Row, Rule, text
 
 KIND = "traceloop.span.kind"
@@ -39,7 +39,7 @@ def _extract(row: Row, span: RawSpan, step: str) -> None:
         if isinstance(found, dict):
             found = at(found, "kwargs", "output") or found.get("outputs") or found.get("documents")
         if isinstance(found, list | tuple):
-            row["documents"] = documents_of(found)
+            put_documents(row, found)
     if step == "retrieve" and "top_k" not in row and INPUT in attributes:
         top_k = at(mapping(attributes[INPUT], INPUT), "kwargs", "k")
         if isinstance(top_k, int):

@@ -18,6 +18,9 @@ MAX_MESSAGE = 500
 _STEP_FIELDS = frozenset(Step._fields)
 QUERY_FIELDS = ("session", "user", "tenant", "prompt_version", "question", "answer")
 
+_NOT_KEPT = _STEP_FIELDS | {"user", "question", "answer", "named_model", "server_first_token_s"}
+"""Of a step nothing is kept that names a user or holds content; a query keeps a hash and lengths."""
+
 
 def fields_of(span: RawSpan, seen: Seen, kind: str) -> Row:
     """Every field that a span of that step says, by name; unknown ones are left out."""
@@ -60,7 +63,7 @@ def read_step(span: RawSpan, seen: Seen, kind: str, fields: Row | None = None) -
     if documents is not None:
         row.setdefault("document_count", len(documents))
     known: dict[str, Any] = {name: value for name, value in row.items() if name in _STEP_FIELDS}
-    extra = {name: value for name, value in row.items() if name not in _STEP_FIELDS}
+    extra = {name: value for name, value in row.items() if name not in _NOT_KEPT}
     if seen.convention is not None:
         extra["convention"] = seen.convention.name
     outcome = "error" if span.status_code == STATUS_ERROR else "ok"

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ragwatch.conventions.table import REDACTED, number
@@ -103,6 +103,12 @@ def documents_of(items: Iterable[Any], *, keep_text: bool = False) -> tuple[Docu
             break
         found.append(_document(item, rank, keep_text))
     return tuple(found)
+
+
+def put_documents(row: dict[str, Any], items: Sequence[Any]) -> None:
+    """Put the documents and their number into a row; no more documents than are of use, and the whole number."""
+    row["documents"] = documents_of(items)
+    row["document_count"] = len(items)
 
 
 def _document(item: Any, rank: int, keep_text: bool) -> Document:

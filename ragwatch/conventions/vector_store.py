@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ragwatch.conventions.decode import RawSpan
 from ragwatch.conventions.table import STORE_READ, Attributes, Convention, Field, Row, number, text, whole
 from ragwatch.record import Document
@@ -9,17 +11,32 @@ from ragwatch.record import Document
 SYSTEMS = frozenset(
     {
         "chroma", "chromadb", "qdrant", "pinecone", "milvus", "weaviate", "marqo", "lancedb", "pgvector", "faiss",
-        "vespa", "turbopuffer", "astra", "astradb", "vald", "typesense", "zilliz",
+        "vespa", "turbopuffer", "astra", "astradb", "vald", "typesense", "zilliz", "lance",
     }
 )  # fmt: skip
 """Stores that do nothing but vectors."""
-MIXED = frozenset({"opensearch", "elasticsearch", "redis", "postgresql", "mongodb", "cassandra", "azure_search"})
-"""Databases that also hold vectors: a search only with a vector's marks."""
+MIXED = frozenset(
+    {
+        "opensearch", "elasticsearch", "redis", "postgresql", "postgres", "mongodb", "cassandra", "azure_search",
+        "sqlite", "duckdb", "clickhouse", "neo4j", "oracle", "mysql", "mariadb", "mssql", "microsoft.sql_server",
+        "singlestore", "cosmosdb", "azure.cosmosdb", "cockroachdb", "couchbase",
+    }
+)  # fmt: skip
+"""Databases that also hold vectors: a search only with a vector's marks, in the attributes or in the statement."""
+_STATEMENT = re.compile(
+    r"order\s+by[^;]{0,500}<(?:=|-|#|\+|~|%)>"  # pgvector's distances
+    r"|\bknn\b|ft\.search[^\n]{0,2000}\bknn\b|\$vectorsearch|\"(?:knn|neural|text_expansion|sparse_vector|semantic)\"\s*:"
+    r"|vec(?:tor)?_distance|(?:cosine|l2)_?distance|vector\.query|\bvector_search\b|array_cosine_similarity",
+    re.IGNORECASE,
+)
 _PREFIXES = ("db.vector.", "db.chroma.", "db.milvus.", "db.pinecone.", "db.weaviate.", "db.marqo.", "db.lancedb.",
              "pinecone.", "qdrant.")  # fmt: skip
 _SEARCHES = ("query", "search", "recommend", "similarity", "near", "hybrid", "knn", "discover", "ft.search")
-_WRITES = ("add", "insert", "upsert", "update", "upload", "delete", "write", "modify", "create_collection", "index",
-           "put", "remove")  # fmt: skip
+_WRITES = ("add", "insert", "upsert", "update", "upload", "delete", "write", "modify", "create", "index", "put",
+           "remove", "bulk", "replace", "merge")  # fmt: skip
+_KEEPS = re.compile(r"(?:create|drop|delete|get|list|has|describe|alter|load|release|recreate)_?"
+                    r"(?:collections?|index(?:es)?|class|schema|database|alias|partition|tables?|tenant)$")  # fmt: skip
+"""Care for the store itself."""
 _TOP_K = ("db.vector.query.top_k", "db.chroma.query.n_results", "db.milvus.search.limit", "db.milvus.query.limit",
           "db.pinecone.query.top_k", "pinecone.query.top_k", "db.weaviate.query.limit", "qdrant.search.limit",
           "db.lancedb.search.limit", "db.marqo.search.limit")  # fmt: skip
@@ -37,14 +54,14 @@ def look(span: RawSpan, scope: str) -> str | None:
         verb = span.name.partition(" ")[0] if " " in span.name else span.name.rpartition(".")[2]
         return _verb(verb.lower()) or ("retrieve" if span.status_code == 2 else STORE_READ)
     if name not in SYSTEMS and not marked:
-        return None
-    if name and name not in SYSTEMS | MIXED and not marked:
-        return None
+        return "retrieve" if name in MIXED and _searches_vectors(attributes) else None
     said = attributes.get("db.operation.name") or attributes.get("db.operation")
     if not isinstance(said, str) or not said:
         said = span.name.rsplit(".", 1)[-1].rsplit(" ", 1)[-1]
     verb = said.lower()
     known = _verb(verb)
+    if known is None and verb in {"do", "call", "execute", "request"}:  # db.weaviate.query.get.do
+        known = next((found for part in reversed(span.name.lower().split(".")) if (found := _verb(part))), None)
     if known is not None:
         return known
     if any(key in attributes for key in _TOP_K) and verb not in {"peek", "scroll", "count"}:
@@ -52,7 +69,14 @@ def look(span: RawSpan, scope: str) -> str | None:
     return STORE_READ
 
 
+def _searches_vectors(attributes: Attributes) -> bool:
+    statement = attributes.get("db.query.text") or attributes.get("db.statement")
+    return isinstance(statement, str) and _STATEMENT.search(statement[:20_000]) is not None
+
+
 def _verb(verb: str) -> str | None:
+    if _KEEPS.match(verb):
+        return STORE_READ
     if verb.startswith(_SEARCHES) or verb.endswith(("_search", "_query", ".search", ".query")):
         return "retrieve"
     return "ingest" if verb.startswith(_WRITES) else None

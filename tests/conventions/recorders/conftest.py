@@ -1,0 +1,3 @@
+"""What is recorded runs in environments of its own: nothing here is a test."""
+
+collect_ignore_glob = ["*.py", "programs/*"]
