@@ -240,6 +240,8 @@ _DECLARED: Final = (
         Label("upstream", bound=10, meaning="host and port"), Label("result", bound=20, meaning="what came of it"))),
     Metric("ragwatch.agent.dead_letters", "counter", "{request}", "Requests set aside for good.", (REASON,)),
     Metric("ragwatch.agent.decode_errors", "counter", "{request}", "Requests that could not be read.", (REASON,)),
+    Metric("ragwatch.agent.unreadable", "counter", "{value}", "Packed attributes that are neither JSON nor Python: that field is unknown.", (
+        Label("attribute", bound=50, meaning="which attribute"),), absent="every packed attribute could be read"),
     Metric("ragwatch.agent.incomplete", "counter", "{query}", "Queries whose root never came.", (REASON,)),
     Metric("ragwatch.agent.duplicates", "counter", "{item}", "What came twice and was counted once.", (REASON,)),
     Metric("ragwatch.agent.late", "counter", "{span}", "Steps that came after their query was complete.", (REASON,)),

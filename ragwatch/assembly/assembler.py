@@ -21,6 +21,7 @@ from ragwatch.assembly.replays import Replays
 from ragwatch.assembly.trace import assemble
 from ragwatch.conventions.decode import RawSpan
 from ragwatch.conventions.own import step_name, to_step
+from ragwatch.conventions.shapes import take_unreadable
 from ragwatch.conventions.table import OTHER, SERVER
 from ragwatch.record import QueryRecord, Step
 
@@ -140,6 +141,9 @@ class Assembler:
         for trace_id in due:
             if trace_id in self._traces:
                 self._finish(trace_id, "no_root")
+        for attribute, count in take_unreadable().items():
+            for _ in range(count):
+                self._events.tally("ragwatch.agent.unreadable", attribute)
         if self.spans > self._max_spans:
             for trace_id in list(self._traces):
                 if self.spans <= self._max_spans * 9 // 10:

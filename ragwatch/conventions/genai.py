@@ -145,7 +145,8 @@ CONVENTION = Convention(
             whole, _GENERATES,
         ),
         Field(
-            "reasoning_tokens", ("gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens"),
+            "reasoning_tokens", ("gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens",
+             "gen_ai.usage.details.reasoning_tokens"),
             whole, _GENERATES,
         ),
         Field("first_chunk_s", ("gen_ai.response.time_to_first_chunk",), number, _GENERATES),

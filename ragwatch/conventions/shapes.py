@@ -51,6 +51,15 @@ def unpack(value: object, key: str = "") -> Any:
     return None
 
 
+def take_unreadable() -> dict[str, int]:
+    """What could not be read since this was last asked, by attribute."""
+    if not unreadable:
+        return {}
+    found = dict(unreadable)
+    unreadable.clear()
+    return found
+
+
 def mapping(value: object, key: str = "") -> Mapping[str, Any]:
     """The mapping that a value is or holds as text; empty where it is none."""
     found = unpack(value, key)
@@ -113,7 +122,7 @@ def put_documents(row: dict[str, Any], items: Sequence[Any]) -> None:
 
 def _document(item: Any, rank: int, keep_text: bool) -> Document:
     if isinstance(item, str):
-        held = unpack(item) if item[:1] in {"{", "["} else None
+        held = unpack(item, "document") if item[:1] in {"{", "["} else None
         if not isinstance(held, Mapping):
             return _from_repr(item, rank)
         item = held

@@ -105,6 +105,7 @@ ITSELF_BOARD = Board(
                   "a root.",
                   (Target(_agent("ragwatch.agent.dead_letters", "reason"), "dead letter: {{reason}}"),
                    Target(_agent("ragwatch.agent.decode_errors", "reason"), "unreadable: {{reason}}"),
+                   Target(_agent("ragwatch.agent.unreadable", "attribute"), "unreadable: {{attribute}}"),
                    Target(_agent("ragwatch.agent.late", "reason"), "late: {{reason}}"),
                    Target(_agent("ragwatch.agent.duplicates", "reason"), "twice: {{reason}}"),
                    Target(_agent("ragwatch.agent.incomplete", "reason"), "incomplete: {{reason}}")), "cps", width=12,

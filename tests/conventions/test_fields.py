@@ -127,14 +127,16 @@ def test_redacted_values_are_absent() -> None:
 
 
 def test_malformed_json_is_the_fields_absence_and_is_counted() -> None:
-    before = shapes.unreadable.total()
     step = only(client("retrieval", attributes={"gen_ai.operation.name": "retrieval",
                                                 "gen_ai.retrieval.documents": '[{"id": "a"'}))  # fmt: skip
     assert (step.step, step.documents, step.document_count) == ("retrieve", None, None)
-    assert shapes.unreadable.total() == before + 1
+    tree = client(
+        "retrieval", attributes={"gen_ai.operation.name": "retrieval", "gen_ai.retrieval.documents": '[{"id": "a"'}
+    )
+    assert made(tree).tallies == {("unreadable", "gen_ai.retrieval.documents"): 1}
     told = made(oi("CHAIN", "rag", llm(), metadata="{nonsense"))
     assert told.queries[0].user is None
-    assert shapes.unreadable["metadata"] >= 1
+    assert told.tallies["unreadable", "metadata"] >= 1
 
 
 @pytest.mark.parametrize(
