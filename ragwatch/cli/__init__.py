@@ -21,6 +21,7 @@ VERBS = {
     "ingest": "put documents through your function: resumable, nothing lost, with KPIs",
     "config": "check, show and explain settings: each value and where it came from",
     "rules": "Prometheus' alert rules for your own objectives, and a test that an alert reaches you",
+    "snapshot": "the dashboards' panels of a time range as pictures",
     "codegen": "write the files that derive from the metric catalogue, or check that they are fresh",
 }
 

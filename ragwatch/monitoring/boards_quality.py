@@ -33,7 +33,7 @@ EMPTY_RATE = share(_retrievals("empty"), _retrievals("=~ok|empty|below_threshold
 _GOOD = total("increase(" + series("rag.judgements", scoped=True, target="retrieval", verdict="good") + "[$__range])")
 _JUDGED = total("increase(" + series("rag.judgements", scoped=True, target="retrieval") + "[$__range])")
 ACCURACY = share(_GOOD, _JUDGED)
-COST_RATE = total(rate(series("rag.cost", scoped=True))) + " * 3600"
+COST_RATE = total(rate(series("rag.cost", scoped=True, known="true"))) + " * 3600"
 _GOOD_ANSWERS = total(rate(series("rag.judgements", scoped=True, target="answer", verdict="good")))
 
 OVERVIEW_BOARD = Board(
@@ -182,11 +182,11 @@ COST_BOARD = Board(
     (
         ("Cost", (
             Panel("What does it cost an hour?", "By model, of calls whose price is known.",
-                  (Target(total(rate(series("rag.cost", scoped=True)), "model") + " * 3600", "{{model}}"),),
+                  (Target(total(rate(series("rag.cost", scoped=True, known="true")), "model") + " * 3600", "{{model}}"),),
                   "currencyUSD", width=12, stacked=True, low=0),
             Panel("What does a good answer cost?", "Cost of all calls by good answers: a cheap model whose answers are "
                   "bad is dear.",
-                  (Target(share(total(rate(series("rag.cost", scoped=True))), _GOOD_ANSWERS), "per good answer"),),
+                  (Target(share(total(rate(series("rag.cost", scoped=True, known="true"))), _GOOD_ANSWERS), "per good answer"),),
                   "currencyUSD", width=12, low=0),
         )),
         ("Tokens", (

@@ -85,7 +85,7 @@ def recording_rules(scale: float = 1.0) -> dict[str, Any]:
         _record("rag:retry_amplification:ratio5m", share(
             total(rate(series("rag.retry.attempts"), five), *BY, "operation"),
             total(rate(series("rag.retry.calls"), five), *BY, "operation"))),
-        _record("rag:cost_usd:rate5m", total(rate(series("rag.cost"), five), *BY, "model")),
+        _record("rag:cost_usd:rate5m", total(rate(series("rag.cost", known="true"), five), *BY, "model")),
     ]  # fmt: skip
     return {"groups": [{"name": "ragwatch.kpis", "interval": window(30, max(scale, 1 / 30)), "rules": rules}]}
 

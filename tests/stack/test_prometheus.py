@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -100,11 +102,16 @@ def request(*spans: dict[str, Any]) -> bytes:
     return json.dumps({"resourceSpans": [{"scopeSpans": [{"scope": {"name": "t"}, "spans": list(spans)}]}]}).encode()
 
 
+def garbage() -> bytes:
+    """No OTLP, and new each time: what comes twice byte for byte is taken once."""
+    return b"\xff\xff\xff" + os.urandom(8)
+
+
 def odd_senders(agent: Agent) -> None:
     """What goes wrong in the field: no OTLP, unreadable, twice, late, without a root, ids in a label."""
     now = time.time_ns() % 10**12
     assert post(agent, b"<html>", "text/html") == 415
-    assert post(agent, b"\xff\xff\xff", "application/x-protobuf") == 200
+    assert post(agent, garbage(), "application/x-protobuf") == 200
     once = request(span(now, 1, 0, "query"), span(now, 2, 1, "retrieve"))
     assert [post(agent, once), post(agent, once)] == [200, 200]
     sources = [span(now + 9, n, 0, "retrieve", **{"gen_ai.data_source.id": f"s-{n}"}) for n in range(10, 80)]
@@ -152,7 +159,7 @@ def test_the_right_alerts_fire_and_name_what_is_wrong(stack: Stack) -> None:
     seen: dict[str, str] = {}
 
     def fired() -> bool:
-        post(stack.agent, b"\xff\xff\xff", "application/x-protobuf")
+        post(stack.agent, garbage(), "application/x-protobuf")
         for name, alerts in stack.prometheus.firing().items():
             mine = [alert for alert in alerts if alert["labels"].get("service") in {"everything", "small", None}]
             seen.update(dict.fromkeys([name] * bool(mine), mine[-1]["annotations"]["summary"] if mine else ""))
@@ -190,3 +197,13 @@ def test_an_exemplar_leads_to_the_trace_and_its_documents(stack: Stack) -> None:
     assert record is not None
     documents = next(step["documents"] for step in record["steps"] if step.get("documents"))
     assert documents[0]["id"].startswith("doc-")
+
+
+@pytest.mark.timeout(120)
+def test_the_dashboards_can_be_drawn(stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from ragwatch.cli import main
+
+    url = f"http://127.0.0.1:{stack.prometheus.port}"
+    assert main(["snapshot", str(tmp_path), "--prometheus", url, "--since", "1m", "--board", "resilience"]) == 0
+    assert "9 of 9 panels have data" in capsys.readouterr().out
+    assert (tmp_path / "resilience.png").read_bytes()[:4] == b"\x89PNG"

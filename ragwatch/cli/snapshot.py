@@ -1,0 +1,74 @@
+"""``ragwatch snapshot``: the dashboards' panels of a time range as pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+from time import time
+from typing import Any
+
+from ragwatch.errors import ConfigError
+
+EPILOG = """examples:
+  ragwatch snapshot pictures --prometheus http://127.0.0.1:9090 --since 1h
+  ragwatch snapshot incident --since 3h --until 1h --service support-bot --board overview --board resilience
+
+exit codes: 0 drawn, 1 no panel had data, 2 Prometheus or an argument is wrong"""
+_AGE = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the verb's options."""
+    parser = subparsers.add_parser(
+        "snapshot",
+        help="the dashboards as pictures",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("directory", type=Path, help="where the pictures go, one PNG a dashboard")
+    parser.add_argument("--prometheus", default="http://127.0.0.1:9090", metavar="URL")
+    parser.add_argument("--token", help="bearer token for it")
+    parser.add_argument("--since", default="1h", help="from how long ago on (default 1h)")
+    parser.add_argument("--until", default="0s", help="until how long ago (default: now)")
+    parser.add_argument("--service", default=".*", help="of this service only (a regular expression)")
+    parser.add_argument("--board", action="append", help="only this dashboard: overview, latency, … (may be repeated)")
+    parser.add_argument("--json", action="store_true", help="one JSON object: panels with data by picture")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw; ``RagwatchError`` where Prometheus does not answer."""
+    from ragwatch.monitoring.boards import BOARDS
+    from ragwatch.monitoring.pictures import Source, draw_board
+
+    now = time()
+    source = Source(
+        args.prometheus, now - _age(args.since, "since"), now - _age(args.until, "until"), service=args.service,
+        token=args.token,
+    )  # fmt: skip
+    if source.start >= source.end:
+        raise ConfigError("since", f"{args.since} is not before --until {args.until}", source="the command line")
+    known = {board.uid.removeprefix("ragwatch-"): board for board in BOARDS}
+    for name in args.board or ():
+        if name not in known:
+            raise ConfigError("board", f"no dashboard {name!r}; there are {', '.join(known)}", source="--board")
+    args.directory.mkdir(parents=True, exist_ok=True)
+    drawn: dict[str, int] = {}
+    for name, board in known.items():
+        if not args.board or name in args.board:
+            path = args.directory / f"{name}.png"
+            drawn[str(path)] = draw_board(board, source, path)
+            if not args.json:
+                print(f"{path}: {drawn[str(path)]} of {len(board.panels)} panels have data")
+    if args.json:
+        print(json.dumps(drawn))
+    return 0 if any(drawn.values()) else 1
+
+
+def _age(text: str, name: str) -> float:
+    found = _AGE.fullmatch(text.strip())
+    if found is None:
+        raise ConfigError(name, f"{text!r} should read like 15m, 2h or 30s", source=f"--{name}")
+    return float(found.group(1)) * _SECONDS[found.group(2)]

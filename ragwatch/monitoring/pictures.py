@@ -1,0 +1,201 @@
+"""The dashboards' panels as pictures, for a README, a report, an incident: the same queries, drawn by matplotlib."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+from ragwatch.errors import RagwatchError
+from ragwatch.monitoring.panels import Board, Panel
+
+MAX_SERIES = 12
+POINTS = 240
+_COLUMNS = 24
+_UNITS = {
+    "percentunit": "%", "s": "s", "reqps": "1/s", "cps": "1/s", "currencyUSD": "USD", "bytes": "bytes", "short": "",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line: its name, seconds since the epoch, values."""
+
+    name: str
+    times: Sequence[float]
+    values: Sequence[float]
+
+
+class Source:
+    """A Prometheus. ``window`` fills ``$__rate_interval``."""
+
+    def __init__(self, url: str, start: float, end: float, *, service: str = ".*", token: str | None = None) -> None:
+        self._url = url.rstrip("/")
+        self.start, self.end = start, end
+        self._step = max(1.0, (end - start) / POINTS)
+        self._service = service
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def series(self, expression: str, legend: str) -> list[Series]:
+        """The series of one query; ``RagwatchError`` where it cannot be asked."""
+        span = f"{max(1, round(self.end - self.start))}s"
+        window = f"{max(4, math.ceil(self._step * 4))}s"
+        for name, value in (
+            ("$__rate_interval", window), ("$__range", span), ("$service", self._service), ("$environment", ".*"),
+        ):  # fmt: skip
+            expression = expression.replace(name, value)
+        parameters = {"query": expression, "start": self.start, "end": self.end, "step": self._step}
+        request = Request(f"{self._url}/api/v1/query_range?{urlencode(parameters)}", headers=self._headers)  # noqa: S310
+        try:
+            with urlopen(request, timeout=60) as answer:  # noqa: S310  (the user's own address)
+                found = json.load(answer)["data"]["result"]
+        except HTTPError as error:
+            raise RagwatchError(f"{self._url} refuses {expression}: {error.read().decode()[:300]}") from None
+        except (URLError, OSError, ValueError, KeyError) as error:
+            raise RagwatchError(f"no Prometheus answers at {self._url}: {error}") from None
+        return [
+            Series(
+                _name(legend, item["metric"]),
+                [float(at) for at, _ in item["values"]],
+                [float(value) for _, value in item["values"]],
+            )
+            for item in found
+        ]
+
+
+def draw_board(board: Board, source: Source, path: Path) -> int:
+    """Draw a dashboard into a PNG file; how many of its panels have data."""
+    try:
+        import matplotlib as mpl
+
+        mpl.use("Agg")
+        from matplotlib import pyplot as plt
+    except ImportError:
+        raise RagwatchError("pictures need matplotlib: pip install 'ragwatch[snapshot]'") from None
+    rows = _lines(board)
+    figure = plt.figure(figsize=(18, 1.0 + sum(row[0].height for row in rows) * 0.45), layout="constrained")
+    grid = figure.add_gridspec(len(rows), _COLUMNS, height_ratios=[row[0].height for row in rows])
+    shown = 0
+    for place, row in enumerate(rows):
+        left = 0
+        for panel in row:
+            axes = figure.add_subplot(grid[place, left : left + panel.width])
+            left += panel.width
+            shown += _draw(axes, panel, source)
+    began, ended = (datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S") for at in (source.start, source.end))
+    figure.suptitle(f"{board.title}   {began} to {ended} UTC", fontsize=13, ha="left", x=0.01)
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
+    return shown
+
+
+def _lines(board: Board) -> list[list[Panel]]:
+    """The panels as lines of 24 columns."""
+    found: list[list[Panel]] = []
+    for _, panels in board.rows:
+        line: list[Panel] = []
+        width = 0
+        for panel in panels:
+            if width + panel.width > _COLUMNS:
+                found.append(line)
+                line, width = [], 0
+            line.append(panel)
+            width += panel.width
+        if line:
+            found.append(line)
+    return found
+
+
+def _draw(axes: Any, panel: Panel, source: Source) -> bool:
+    series = [line for target in panel.targets for line in source.series(target.expr, target.legend)]
+    series = [line for line in series if any(math.isfinite(value) for value in line.values)]
+    axes.set_title(panel.title, fontsize=10, loc="left", fontweight="bold")
+    if not series:
+        axes.text(0.5, 0.5, "no data", ha="center", va="center", color="gray", transform=axes.transAxes)
+        axes.set_axis_off()
+        return False
+    if panel.kind == "stat":
+        _stat(axes, panel, series)
+        return True
+    scale = 100.0 if panel.unit == "percentunit" else 1.0
+    if panel.kind == "heatmap":
+        _heatmap(axes, series, source)
+    else:
+        _curves(axes, panel, series, scale, source)
+    axes.xaxis.set_major_formatter(lambda at, _: datetime.fromtimestamp(at + source.start, UTC).strftime("%H:%M:%S"))
+    axes.set_xlim(0, source.end - source.start)
+    axes.tick_params(labelsize=7)
+    axes.grid(visible=True, alpha=0.25)
+    return True
+
+
+def _curves(axes: Any, panel: Panel, series: list[Series], scale: float, source: Source) -> None:
+    ranked = sorted(series, key=lambda line: -max((v for v in line.values if math.isfinite(v)), default=0.0))
+    lines = ranked[:MAX_SERIES]
+    if panel.band and len(series) >= 3:
+        low, high = series[0], series[1]
+        if len(low.times) == len(high.times):
+            times = [at - source.start for at in low.times]
+            bounds = ([v * scale for v in low.values], [v * scale for v in high.values])
+            axes.fill_between(times, *bounds, alpha=0.2, color="tab:blue", label="95 % interval")
+        lines = series[2:]
+    if panel.stacked:
+        every = sorted({at for line in lines for at in line.times})
+        held = [dict(zip(line.times, line.values, strict=True)) for line in lines]
+        stacks = [[_finite(line.get(at, 0.0)) * scale for at in every] for line in held]
+        axes.stackplot([at - source.start for at in every], *stacks, labels=[line.name for line in lines], alpha=0.75)
+    else:
+        for line in lines:
+            values = [value * scale for value in line.values]
+            style = "steps-post" if panel.kind == "state" else "default"
+            axes.plot([at - source.start for at in line.times], values, label=line.name, lw=1.4, drawstyle=style)
+    if panel.low is not None:
+        axes.set_ylim(bottom=panel.low * scale)
+    if panel.kind == "state":
+        axes.set_yticks([0, 1, 2], ["closed", "half open", "open"])
+        axes.set_ylim(-0.1, 2.2)
+    axes.set_ylabel(_UNITS.get(panel.unit, panel.unit), fontsize=8)
+    axes.legend(fontsize=7, loc="upper left", framealpha=0.6)
+
+
+def _heatmap(axes: Any, series: list[Series], source: Source) -> None:
+    """Buckets are cumulative: what is in one is what the one below it does not hold."""
+    edges = sorted(series, key=lambda line: float(line.name.replace("+Inf", "inf")))
+    every = sorted({at for line in edges for at in line.times})
+    held = [dict(zip(line.times, line.values, strict=True)) for line in edges]
+    table = []
+    for place, line in enumerate(held):
+        below = held[place - 1] if place else {}
+        table.append([max(0.0, _finite(line.get(at, 0.0)) - _finite(below.get(at, 0.0))) for at in every])
+    axes.pcolormesh([at - source.start for at in every], range(len(edges)), table, cmap="magma", shading="nearest")
+    axes.set_yticks(range(len(edges)), [f"≤ {line.name} s" for line in edges])
+
+
+def _stat(axes: Any, panel: Panel, series: list[Series]) -> None:
+    last = next(value for value in reversed(series[0].values) if math.isfinite(value))
+    colour = "gray"
+    for border, name in panel.levels:
+        if border is None or last >= border:
+            colour = {"green": "#2e7d32", "orange": "#ef6c00", "red": "#c62828", "blue": "#1565c0"}.get(name, name)
+    text = f"{last * 100:.2f} %" if panel.unit == "percentunit" else f"{last:.3g} {_UNITS.get(panel.unit, '')}"
+    axes.text(0.5, 0.5, text.strip(), ha="center", va="center", fontsize=20, color=colour, transform=axes.transAxes)
+    axes.set_axis_off()
+
+
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else 0.0
+
+
+def _name(legend: str, labels: dict[str, str]) -> str:
+    """A legend with its labels filled in."""
+    return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda found: labels.get(found.group(1), ""), legend) or ", ".join(
+        labels.values()
+    )
