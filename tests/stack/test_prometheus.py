@@ -63,6 +63,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             time_of_data = time.monotonic() + 14
             wait_until(lambda: time.monotonic() > time_of_data, 30)
             odd_senders(agent)
+            assert app.returncode is None, app.output
             yield Stack(agent, prometheus)
             (folder / "stop").touch()
             assert app.wait(20) == 0, app.output
