@@ -81,7 +81,7 @@ def draw_board(board: Board, source: Source, path: Path) -> int:
     except ImportError:
         raise RagwatchError("pictures need matplotlib: pip install 'ragwatch[snapshot]'") from None
     rows = _lines(board)
-    figure = plt.figure(figsize=(18, 1.0 + sum(row[0].height for row in rows) * 0.45), layout="constrained")
+    figure = plt.figure(figsize=(18, 1.0 + sum(row[0].height for row in rows) * 0.45), layout="constrained")  # titles and legends find their own room
     grid = figure.add_gridspec(len(rows), _COLUMNS, height_ratios=[row[0].height for row in rows])
     shown = 0
     for place, row in enumerate(rows):

@@ -118,6 +118,8 @@ def odd_senders(agent: Agent) -> None:
     sources = [span(now + 9, n, 0, "retrieve", **{"gen_ai.data_source.id": f"s-{n}"}) for n in range(10, 80)]
     assert post(agent, request(*sources)) == 200
     assert post(agent, request(span(now + 1, 3, 7, "retrieve"))) == 200
+    broken = span(now + 2, 5, 0, "", **{"openinference.span.kind": "RETRIEVER", "output.value": '{"documents": ['})
+    assert post(agent, request(broken)) == 200
     wait_until(lambda: agent.metric("rag_query_duration_seconds_count", outcome="incomplete") > 0, 20)
     assert post(agent, request(span(now, 4, 1, "embed"))) == 200
 
