@@ -11,6 +11,12 @@ from ragwatch.monitoring.boards import BOARDS, CHANGES
 from ragwatch.monitoring.panels import Board, Panel, Target
 
 DATASOURCE = "${datasource}"
+VARIABLES = {
+    "service": ("rag.query.duration", "service"),
+    "environment": ("rag.query.duration", "environment"),
+    "version": ("rag.app.info", "version"),
+}
+"""Every dashboard's; ``version`` says whose changes are marked."""
 NEEDED = "pip install 'grafana-foundation-sdk==1769699379!11.6.0' (make venv does)"
 
 
@@ -65,14 +71,12 @@ def _dashboard(board: Board) -> Any:
         )
     )
     if board.scoped:
-        duration = metric("rag.query.duration")
-        holder = prometheus_name(duration.name, duration.kind, duration.unit) + "_count"
-        for name in ("service", "environment"):
+        for name, (holder, label) in {**VARIABLES, **board.more}.items():
             made = made.with_variable(
                 builders.QueryVariable(name)
                 .label(name.capitalize())
                 .datasource(_source())
-                .query(f"label_values({holder}, {name})")
+                .query(f"label_values({_prometheus(holder)}, {label})")
                 .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
                 .multi(True)
                 .include_all(True)
@@ -83,6 +87,13 @@ def _dashboard(board: Board) -> Any:
         for panel in panels:
             made = made.with_panel(_panel(panel))
     return made.build()
+
+
+def _prometheus(name: str) -> str:
+    """A metric's name in Prometheus, of one of its series."""
+    declared = metric(name)
+    suffix = "_count" if declared.kind == "histogram" else ""
+    return prometheus_name(declared.name, declared.kind, declared.unit) + suffix
 
 
 def _source() -> Any:

@@ -18,6 +18,6 @@ BOARDS: Final[tuple[Board, ...]] = (
     INGESTION_BOARD,
     ITSELF_BOARD,
 )
-_INFO = series("rag.app.info", scoped=True)
+_INFO = series("rag.app.info", scoped=True, version="=~$version")
 CHANGES: Final = f"({_INFO} == 1) unless ({_INFO} offset 5m == 1)"
 """What changed: a series of ``rag.app.info`` that was not there five minutes ago."""

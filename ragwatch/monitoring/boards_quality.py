@@ -174,7 +174,8 @@ QUALITY_BOARD = Board(
     ),
 )  # fmt: skip
 
-_TOKENS = series("gen_ai.client.token.usage", "_sum", scoped=True)
+_MODEL = "=~$model"
+_TOKENS = series("gen_ai.client.token.usage", "_sum", scoped=True, gen_ai_request_model=_MODEL)
 COST_BOARD = Board(
     COST,
     "RAG: cost and tokens",
@@ -182,7 +183,7 @@ COST_BOARD = Board(
     (
         ("Cost", (
             Panel("What does it cost an hour?", "By model, of calls whose price is known.",
-                  (Target(total(rate(series("rag.cost", scoped=True, known="true")), "model") + " * 3600", "{{model}}"),),
+                  (Target(total(rate(series("rag.cost", scoped=True, known="true", model=_MODEL)), "model") + " * 3600", "{{model}}"),),
                   "currencyUSD", width=12, stacked=True, low=0),
             Panel("What does a good answer cost?", "Cost of all calls by good answers: a cheap model whose answers are "
                   "bad is dear.",
@@ -197,13 +198,15 @@ COST_BOARD = Board(
                   (Target(total(rate(_TOKENS), "gen_ai_request_model"), "{{gen_ai_request_model}}"),), "short",
                   width=12, stacked=True, low=0),
             Panel("How many tokens has a call?", "95 of 100 calls have fewer.",
-                  (Target(quantile(0.95, "gen_ai.client.token.usage", "gen_ai_token_type", "gen_ai_request_model"),
+                  (Target(quantile(0.95, "gen_ai.client.token.usage", "gen_ai_token_type", "gen_ai_request_model",
+                                   gen_ai_request_model=_MODEL),
                           "{{gen_ai_request_model}} {{gen_ai_token_type}}"),), "short", width=12, low=0),
             Panel("Are the counts whole?", "Calls whose usage is known, of all. Below 100 % every sum above is too low: "
                   "streams without usage, or an instrumentor that does not say.",
-                  (Target(share(total(rate(series("rag.usage.calls", scoped=True, known="true")), "model"),
-                                total(rate(series("rag.usage.calls", scoped=True)), "model")), "{{model}}"),),
+                  (Target(share(total(rate(series("rag.usage.calls", scoped=True, known="true", model=_MODEL)), "model"),
+                                total(rate(series("rag.usage.calls", scoped=True, model=_MODEL)), "model")), "{{model}}"),),
                   "percentunit", width=12, low=0, high=1, levels=levels(0.95, 0.5, low_is_bad=True)),
         )),
     ),
+    more={"model": ("rag.usage.calls", "model")},
 )  # fmt: skip

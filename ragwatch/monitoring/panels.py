@@ -54,7 +54,8 @@ class Board:
     tags: tuple[str, ...] = ("ragwatch",)
     scoped: bool = True
     """It has variables for service and environment."""
-    more: dict[str, str] = field(default_factory=dict)
+    more: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Further variables: their metric and its label."""
 
     @property
     def panels(self) -> tuple[Panel, ...]:

@@ -50,6 +50,7 @@ class Source:
         window = f"{max(4, math.ceil(self._step * 4))}s"
         for name, value in (
             ("$__rate_interval", window), ("$__range", span), ("$service", self._service), ("$environment", ".*"),
+            ("$model", ".*"),
         ):  # fmt: skip
             expression = expression.replace(name, value)
         parameters = {"query": expression, "start": self.start, "end": self.end, "step": self._step}
@@ -81,7 +82,9 @@ def draw_board(board: Board, source: Source, path: Path) -> int:
     except ImportError:
         raise RagwatchError("pictures need matplotlib: pip install 'ragwatch[snapshot]'") from None
     rows = _lines(board)
-    figure = plt.figure(figsize=(18, 1.0 + sum(row[0].height for row in rows) * 0.45), layout="constrained")  # titles and legends find their own room
+    figure = plt.figure(
+        figsize=(18, 1.0 + sum(row[0].height for row in rows) * 0.45), layout="constrained"
+    )  # titles and legends find their own room
     grid = figure.add_gridspec(len(rows), _COLUMNS, height_ratios=[row[0].height for row in rows])
     shown = 0
     for place, row in enumerate(rows):

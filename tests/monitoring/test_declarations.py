@@ -63,7 +63,9 @@ def test_a_dashboard_fits_and_survives_grafanas_own_reader(board: Board) -> None
     text = dashboard_json(board)
     held = json.loads(text)
     assert parse(text).title == board.title
-    assert {variable["name"] for variable in held["templating"]["list"]} == {"datasource", "service", "environment"}
+    variables = {variable["name"] for variable in held["templating"]["list"]}
+    assert variables == {"datasource", "service", "environment", "version", *board.more}
+    assert all(f"${name}" in text for name in variables - {"datasource"})
     assert [annotation["name"] for annotation in held["annotations"]["list"]] == ["What changed?"]
     assert held["annotations"]["list"][0]["expr"] == CHANGES
     links = {panel.link for panel in board.panels if panel.link}

@@ -125,7 +125,13 @@ def odd_senders(agent: Agent) -> None:
 
 
 def filled(expression: str) -> str:
-    for name, value in (("$__rate_interval", "5s"), ("$__range", "60s"), ("$service", ".*"), ("$environment", ".*")):
+    for name, value in (
+        ("$__rate_interval", "5s"),
+        ("$__range", "60s"),
+        ("$service", ".*"),
+        ("$environment", ".*"),
+        ("$model", ".*"),
+    ):
         expression = expression.replace(name, value)
     return expression
 
