@@ -6,10 +6,10 @@ RUN_STAMP := $(VENV)/.run-stamp
 DEV_STAMP := $(VENV)/.dev-stamp
 PIP := $(PY) -m pip --disable-pip-version-check
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format codegen bench collector clean
+.PHONY: help venv demo test test-stack check format codegen bench collector env clean
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 20
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
 
 $(RUN_STAMP): pyproject.toml constraints.txt
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -49,6 +49,11 @@ codegen: $(DEV_STAMP)  ## write the files that derive from the catalogue
 
 bench: $(DEV_STAMP)  ## measure what ragwatch costs, beside the raw OpenTelemetry SDK
 	$(PY) -m benchmarks $(ARGS)
+
+ENV_FILE := .env
+
+env:  ## write .env for docker-compose.yml, with passwords of your own
+	@$(PYTHON) deploy/make_env.py $(ENV_FILE)
 
 COLLECTOR := .cache/tools/otelcol
 COLLECTOR_SOURCES := $(wildcard deploy/collector/*.go) deploy/collector/go.mod deploy/collector/go.sum

@@ -2,58 +2,28 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import pytest
 import yaml
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.support.golang import BUILD_TIMEOUT_S as BUILD_TIMEOUT_S  # noqa: PLC0414  (for those who use a collector)
+from tests.support.golang import built
 from tests.support.paths import ROOT
 from tests.support.procs import Process
 from tests.support.sink import Received
 
-BINARY = ROOT / ".cache" / "tools" / "otelcol"
 SOURCES = ROOT / "deploy" / "collector"
-BUILD_TIMEOUT_S = 1200
-"""A cold build downloads 200 modules and takes about four minutes of CPU: tests that may build need such a timeout."""
 
 
 def collector_binary() -> Path:
-    """The collector; built where there is ``go``, otherwise the test is skipped, which CI does not accept."""
-    if _is_current():
-        return BINARY
-    go = shutil.which("go")
-    if go is None:
-        if BINARY.exists():
-            return BINARY
-        if os.environ.get("CI"):
-            pytest.fail("no OpenTelemetry Collector and no go to build it with: CI must have one of them")
-        pytest.skip("no OpenTelemetry Collector: `make collector` builds it and needs go on the path")
-    BINARY.parent.mkdir(parents=True, exist_ok=True)
-    with BINARY.with_suffix(".lock").open("w") as lock:  # xdist's workers build once
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _is_current():
-            fresh = BINARY.with_suffix(".new")
-            command = [go, "build", "-mod=mod", "-trimpath", "-buildvcs=false", "-o", fresh, "."]
-            done = subprocess.run(command, cwd=SOURCES, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S)
-            if done.returncode:
-                pytest.fail(f"the OpenTelemetry Collector does not build:\n{done.stderr[-3000:]}")
-            fresh.replace(BINARY)
-    return BINARY
-
-
-def _is_current() -> bool:
-    sources = [*SOURCES.glob("*.go"), SOURCES / "go.mod", SOURCES / "go.sum"]
-    return BINARY.exists() and BINARY.stat().st_mtime >= max(path.stat().st_mtime for path in sources)
+    """The collector, built where that is needed."""
+    return built("otelcol", SOURCES)
 
 
 class Collector:
