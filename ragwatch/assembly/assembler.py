@@ -18,6 +18,7 @@ from ragwatch.assembly.complete import complete
 from ragwatch.assembly.node import Node, Origin
 from ragwatch.assembly.pairs import adopt, host_of, loner
 from ragwatch.assembly.replays import Replays
+from ragwatch.assembly.roots import ANSWERING
 from ragwatch.assembly.trace import assemble
 from ragwatch.conventions.decode import RawSpan
 from ragwatch.conventions.own import step_name, to_step
@@ -48,8 +49,8 @@ class _Trace:
     """The spans of one trace that wait."""
 
     __slots__ = (
-        "called", "counted", "first_row", "links", "nodes", "origin", "own_root", "raws", "root_at", "roots", "since",
-        "steps", "tells",
+        "alone", "called", "counted", "first_row", "links", "nodes", "origin", "own_root", "raws", "root_at", "roots",
+        "since", "steps", "tells",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, row: int, now: float) -> None:
@@ -58,6 +59,8 @@ class _Trace:
         self.since = now
         self.root_at: float | None = None
         self.own_root = False
+        self.alone = False
+        """A step of ragwatch's is on top of it."""
         self.called: str | None = None
         """The service of a span in it whose parent is another process'."""
         self.steps: list[Step] = []
@@ -173,9 +176,6 @@ class Assembler:
             raw.events,
         )
         counted = raw.attributes.get(semconv.COUNTED) is True
-        if kind != "query" and not raw.parent_id:
-            self._alone(step, origin, counted)
-            return
         trace = self._traces.get(raw.trace_id)
         if trace is None:
             if kind != "query" and raw.trace_id in self._done:
@@ -193,6 +193,9 @@ class Assembler:
             self._rooted(raw.trace_id, trace, now)
         else:
             trace.steps.append(step)
+            if not raw.parent_id:  # no query will come: an ingestion, with what lies below it
+                trace.own_root = trace.alone = True
+                self._rooted(raw.trace_id, trace, now)
 
     def _add_foreign(self, raw: RawSpan, scope: str, origin: Origin, row: int, now: float) -> None:
         node = Node(raw, scope, origin)
@@ -296,7 +299,10 @@ class Assembler:
             self._finish_mixed(trace, reason)
         elif trace.roots:
             self._finish_own(trace)
-        elif trace.steps:
+        elif trace.alone or not any(step.step in ANSWERING for step in trace.steps):
+            for raw, step in zip(trace.raws, trace.steps, strict=True):
+                self._alone(step, trace.origin, raw.attributes.get(semconv.COUNTED) is True)
+        else:
             self._incomplete(trace_id, trace, reason)
 
     def _finish_mixed(self, trace: _Trace, reason: str) -> None:

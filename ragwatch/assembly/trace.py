@@ -112,14 +112,17 @@ def _placed(node: Node, root: Node) -> Step:
 
 
 def _lost_queries(left: Sequence[Node], tops: Sequence[Node]) -> list[list[Node]]:
-    """Steps whose query's own span never came: several that miss the same parent, or one below lost structure."""
+    """Steps whose query's own span never came: several that miss one parent, one below lost structure, one of ours.
+
+    A single step of others whose parent is missing may have been called from anywhere.
+    """
     by_parent: dict[bytes, list[Node]] = {}
     for top in tops:
-        if top.lost and top.role != "query":
+        if top.lost and top.role != "query" and (top.is_step or any(node.is_step for node in top.below())):
             by_parent.setdefault(top.span.parent_id, []).append(top)
     groups = []
     for lost in by_parent.values():
-        if len(lost) == 1 and lost[0].is_step:
+        if len(lost) == 1 and lost[0].is_step and not lost[0].own:
             continue
         inside = {id(other) for top in lost for other in (top, *top.below())}
         group = [node for node in left if id(node) in inside]

@@ -68,7 +68,7 @@ def look(span: RawSpan, _scope: str) -> str | None:
 def _texts(row: Row, span: RawSpan) -> None:
     for field, key in (("question", "gen_ai.input.messages"), ("answer", "gen_ai.output.messages")):
         messages = unpack(span.attributes.get(key), key)
-        found = at(messages, len(messages) - 1, "parts", 0, "content") if isinstance(messages, list | tuple) else None
+        found = at(messages, -1, "parts", 0, "content")
         if isinstance(found, str):
             row.setdefault(field, found)
 

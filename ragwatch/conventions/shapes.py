@@ -74,7 +74,7 @@ def at(value: Any, *path: str | int) -> Any:
     """
     for step in path:
         if isinstance(step, int):
-            if not isinstance(value, list | tuple) or len(value) <= step:
+            if not isinstance(value, list | tuple) or not -len(value) <= step < len(value):
                 return None
             value = value[step]
         elif isinstance(value, Mapping):

@@ -137,10 +137,12 @@ def test_over_the_bound_what_waited_longest_goes_first() -> None:
     assert found.queries[0].trace_id == f"{1:032x}"
 
 
-def test_a_step_without_parent_is_counted_at_once_unless_its_process_counts_itself() -> None:
+def test_a_step_on_top_is_counted_with_those_below_it_unless_its_process_counts_itself() -> None:
     found = Collected()
-    found.add(span("ingest", 1), span("ingest", 2, trace=2, **{"ragwatch.counted": True}))
-    assert len(found.loose) == 1
+    found.add(span("embed", 3, 1), span("ingest", 1), span("ingest", 2, trace=2, **{"ragwatch.counted": True}))
+    found.assembler.release(now=2.0)
+    assert [step.step for step in found.loose] == ["embed", "ingest"]
+    assert found.queries == []
     assert found.assembler.pending() == (None, b"")
 
 
