@@ -50,7 +50,7 @@ def _enough(what: str, n: int, window: str = "{w}", by: tuple[str, ...] = BY) ->
 def _worst(labels: str) -> str:
     """A template that names the step that fails most, and how."""
     query = (
-        "printf `topk(1, sum by (step, error_class) (increase(rag_query_errors_total{service=\"%s\"}[" + "{w}" + "])))` "
+        'printf `topk(1, sum by (step, error_class) (increase(rag_query_errors_total{service="%s"}[' + "{w}" + "])))` "
         "$labels.service"
     )
     return "{{ range " + query + " | query }}{{ .Labels.step }} ({{ .Labels.error_class }}){{ end }}" + labels
@@ -58,6 +58,8 @@ def _worst(labels: str) -> str:
 
 _ERRORS = total(rate(_count("error"), "{w}"), *BY)
 _ALL = total(rate(_count(ANSWERED), "{w}"), *BY)
+
+
 def _more(name: str, *by: str) -> str:
     """By how much a counter grew over the window; one that was not there before it has grown by all that it holds."""
     now = total(series(name), *by)
@@ -76,7 +78,9 @@ def _lookups(result: str, window: str, offset: str = "") -> str:
 
 _HITS_NOW = share(_lookups("hit", "{w}"), _lookups("=~hit|miss", "{w}"))
 _HITS_BEFORE = share(_lookups("hit", "{day}", " offset {w}"), _lookups("=~hit|miss", "{day}", " offset {w}"))
-_RETRIEVED = total(increase(series("rag.retrieval.requests", result="=~ok|empty|below_threshold"), "{w}"), *BY, "data_source")
+_RETRIEVED = total(
+    increase(series("rag.retrieval.requests", result="=~ok|empty|below_threshold"), "{w}"), *BY, "data_source"
+)
 _EMPTY = total(increase(series("rag.retrieval.requests", result="empty"), "{w}"), *BY, "data_source")
 _ATTEMPTS = total(increase(series("rag.retry.attempts"), "{w}"), *BY, "operation")
 _CALLS = total(increase(series("rag.retry.calls"), "{w}"), *BY, "operation")
