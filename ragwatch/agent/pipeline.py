@@ -23,6 +23,7 @@ from ragwatch.agent.process import die_with_parent, say, stop_event
 from ragwatch.agent.streams import Streams
 from ragwatch.assembly.assembler import Assembler, Events, Origin
 from ragwatch.config.agent_values import AgentValues, from_environment
+from ragwatch.config.prices import Prices, read_prices
 from ragwatch.conventions.decode import DecodeError, decode_traces
 from ragwatch.conventions.decode_json import decode_traces_json, json_to_protobuf
 from ragwatch.conventions.evaluation import judgements
@@ -61,6 +62,7 @@ class Pipeline:
             max_spans=settings.max_pending_spans,
             foreign_linger_s=settings.foreign_linger_s,
         )
+        self._prices = prices_of(settings)
         self._cursor = 0
         self._starts = 1
         self._dirty = False
@@ -227,12 +229,16 @@ class Pipeline:
         return origin
 
     def _query(self, record: QueryRecord) -> None:
+        if self._prices is not None:
+            record = self._prices.priced_query(record)
         if not record.counted:
             self._engine.observe(record)
         if self._settings.queries_kept:
             self._queries.append(record)
 
     def _loose(self, step: Step, origin: Origin) -> None:
+        if self._prices is not None:
+            step = self._prices.priced(step)
         self._engine.observe_step(step, origin.service, origin.environment)
 
     def _count(self, metric: str, reason: str) -> None:
@@ -241,6 +247,17 @@ class Pipeline:
     def _set_aside(self, row: Row, reason: str) -> None:
         self._count("ragwatch.agent.dead_letters", reason.split(":", 1)[0])
         self._dead.append((row, reason))
+
+
+def prices_of(settings: AgentValues) -> Prices | None:
+    """The user's price table; one that was spoilt since the agent started costs the costs, and nothing else."""
+    if settings.prices is None:
+        return None
+    try:
+        return read_prices(settings.prices)
+    except ValueError as error:
+        say("pipeline", f"prices: {error}; costs that nobody gives are unknown")
+        return None
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ from ragwatch.assembly.complete import complete
 from ragwatch.assembly.node import Node, Origin
 from ragwatch.assembly.pairs import adopt, host_of, loner
 from ragwatch.assembly.replays import Replays
-from ragwatch.assembly.roots import ANSWERING
+from ragwatch.assembly.roots import of_a_query
 from ragwatch.assembly.trace import assemble
 from ragwatch.conventions.decode import RawSpan
 from ragwatch.conventions.own import step_name, to_step
@@ -299,7 +299,7 @@ class Assembler:
             self._finish_mixed(trace, reason)
         elif trace.roots:
             self._finish_own(trace)
-        elif trace.alone or not any(step.step in ANSWERING for step in trace.steps):
+        elif trace.alone or not of_a_query(step.step for step in trace.steps):
             for raw, step in zip(trace.raws, trace.steps, strict=True):
                 self._alone(step, trace.origin, raw.attributes.get(semconv.COUNTED) is True)
         else:

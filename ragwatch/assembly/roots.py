@@ -56,6 +56,12 @@ _ASKS = re.compile(
 )
 
 
+def of_a_query(steps: Iterable[str]) -> bool:
+    """Whether steps of ragwatch's own, whose query never came, are of one: all but those of an ingestion."""
+    kinds = set(steps)
+    return bool(kinds) and ("ingest" not in kinds or bool(kinds & ANSWERING))
+
+
 def _yield_by_name(top: Node) -> None:
     for node in (top, *top.below()):
         if node.seen.weak and node.is_step:

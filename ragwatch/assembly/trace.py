@@ -9,10 +9,10 @@ from ragwatch import semconv
 from ragwatch.assembly.collapse import collapse, whole_step
 from ragwatch.assembly.complete import complete
 from ragwatch.assembly.node import Node, Origin, link
-from ragwatch.assembly.roots import ANSWERING, settle_roles
+from ragwatch.assembly.roots import ANSWERING, of_a_query, settle_roles
 from ragwatch.conventions.own import hashed
 from ragwatch.conventions.read import QUERY_FIELDS, read_step
-from ragwatch.conventions.table import STRUCTURE
+from ragwatch.conventions.table import OTHER, STRUCTURE
 from ragwatch.record import QueryRecord, Step
 
 
@@ -118,7 +118,7 @@ def _lost_queries(left: Sequence[Node], tops: Sequence[Node]) -> list[list[Node]
     """
     by_parent: dict[bytes, list[Node]] = {}
     for top in tops:
-        if top.lost and top.role != "query" and (top.is_step or any(node.is_step for node in top.below())):
+        if top.lost and top.role != "query" and (top.role != OTHER or any(node.is_step for node in top.below())):
             by_parent.setdefault(top.span.parent_id, []).append(top)
     groups = []
     for lost in by_parent.values():
@@ -126,7 +126,7 @@ def _lost_queries(left: Sequence[Node], tops: Sequence[Node]) -> list[list[Node]
             continue
         inside = {id(other) for top in lost for other in (top, *top.below())}
         group = [node for node in left if id(node) in inside]
-        if any(node.role in ANSWERING for node in group):
+        if any(node.role in ANSWERING for node in group) or of_a_query(node.role for node in group if node.own):
             groups.append(group)
     return groups
 

@@ -19,6 +19,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--directory", help="where everything is kept (default ~/.local/state/ragwatch)")
     parser.add_argument("--token", help="bearer token that senders and readers must show")
     parser.add_argument("--insecure", action="store_const", const=True, help="listen off loopback without a token")
+    parser.add_argument(
+        "--prices", help="price table, YAML or JSON: model → USD per million input, output, cached tokens"
+    )
     parser.add_argument("--upstream", help="forward everything to http://host:4318 or grpc://host:4317")
     parser.add_argument("--upstream-headers", help="key=value pairs, separated by commas")
     parser.add_argument("--upstream-timeout-s", help="time-out of one request to the upstream (default 10)")

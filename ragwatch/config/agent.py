@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from ragwatch.config.agent_values import AgentValues
 from ragwatch.config.masked_repr import masked
+from ragwatch.config.prices import read_prices
 
 PREFIX = "RAGWATCH_AGENT_"
 MIB = 1 << 20
@@ -45,6 +46,9 @@ class AgentSettings(BaseSettings):
     incomplete_after_s: float = Field(300.0, gt=0, description="wait for a root that does not come")
     max_pending_spans: int = Field(200_000, ge=1000, description="steps that wait for their query's root")
     stream_idle_s: float = Field(900.0, gt=0, description="silence after which an app's process counts as ended")
+    prices: Path | None = Field(
+        None, description="price table: YAML or JSON, model: {input, output, cached} in USD/1M tokens"
+    )
     upstream: str | None = Field(None, description="where everything is forwarded: http://host:4318, grpc://host:4317")
     upstream_headers: dict[str, SecretStr] = Field(default_factory=dict, description="headers for the upstream")
     upstream_timeout_s: float = Field(10.0, gt=0, description="time-out of one request to the upstream")
@@ -72,6 +76,14 @@ class AgentSettings(BaseSettings):
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         yield from masked(self)
+
+    @field_validator("prices")
+    @classmethod
+    def _is_a_table(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            value = value.expanduser().absolute()
+            read_prices(value)
+        return value
 
     @field_validator("upstream")
     @classmethod

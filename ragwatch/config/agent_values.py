@@ -34,6 +34,7 @@ class AgentValues:
     incomplete_after_s: float = 300.0
     max_pending_spans: int = 200_000
     stream_idle_s: float = 900.0
+    prices: Path | None = None
     upstream: str | None = field(default=None, repr=False)
     upstream_headers: dict[str, str] = field(default_factory=dict, repr=False)
     upstream_timeout_s: float = 10.0
@@ -41,9 +42,12 @@ class AgentValues:
     metrics_interval_s: float = 15.0
 
 
+_PATHS = ("directory", "prices")
+
+
 def to_environment(values: AgentValues, sources: Mapping[str, str]) -> dict[str, str]:
     """The environment of a process that is to have these settings, and where each came from."""
-    plain = asdict(values) | {"directory": str(values.directory)}
+    plain = asdict(values) | {name: _text(getattr(values, name)) for name in _PATHS}
     return {**os.environ, VARIABLE: json.dumps({"values": plain, "sources": dict(sources)})}
 
 
@@ -51,4 +55,9 @@ def from_environment(environ: Mapping[str, str] | None = None) -> tuple[AgentVal
     """The settings that another process of the agent handed over."""
     held: dict[str, Any] = json.loads((os.environ if environ is None else environ)[VARIABLE])
     values = held["values"]
-    return AgentValues(**{**values, "directory": Path(values["directory"])}), held["sources"]
+    paths = {name: Path(values[name]) for name in _PATHS if values[name] is not None}
+    return AgentValues(**{**values, **paths}), held["sources"]
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
