@@ -16,12 +16,12 @@ from tests.support.paths import ROOT
 TOOLS = ROOT / ".cache" / "tools"
 
 
-def debian_program(package: str, program: str, *, folder: str | None = None) -> str:
-    """Where ``program`` is; its package is unpacked into ``.cache/tools/<folder>`` where it is not on PATH."""
+def debian_program(package: str, program: str) -> str:
+    """Where ``program`` is; its package is unpacked into ``.cache/tools/<package>`` where it is not on PATH."""
     found = shutil.which(program)
     if found:
         return found
-    place = TOOLS / (folder or package)
+    place = TOOLS / package
     unpacked = place / "usr" / "bin" / program
     TOOLS.mkdir(parents=True, exist_ok=True)
     with place.with_suffix(".lock").open("w") as lock:  # xdist's workers unpack once

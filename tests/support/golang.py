@@ -16,8 +16,11 @@ BUILD_TIMEOUT_S = 1200
 """A cold build of the collector downloads 200 modules and takes four minutes of CPU: its tests need such a timeout."""
 
 
-def built(name: str, sources: Path) -> Path:
-    """The program of these sources as ``.cache/tools/<name>``, built again where they are newer."""
+def built(name: str, sources: Path, package: str = ".") -> Path:
+    """The program of these sources as ``.cache/tools/<name>``, built again where they are newer.
+
+    ``package`` is what is built of them: a program of somebody else's, where ``go.mod`` only names its version.
+    """
     binary = ROOT / ".cache" / "tools" / name
     if _is_current(binary, sources):
         return binary
@@ -33,7 +36,7 @@ def built(name: str, sources: Path) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _is_current(binary, sources):
             fresh = binary.with_suffix(".new")
-            command = [go, "build", "-mod=mod", "-trimpath", "-buildvcs=false", "-o", fresh, "."]
+            command = [go, "build", "-mod=mod", "-trimpath", "-buildvcs=false", "-o", fresh, package]
             done = subprocess.run(command, cwd=sources, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S)
             if done.returncode:
                 pytest.fail(f"{name} does not build:\n{done.stderr[-3000:]}")
