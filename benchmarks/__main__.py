@@ -11,7 +11,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", default="60", help="length of each load on the agent")
     args = parser.parse_args()
-    for name, options in (("engine", []), ("sdk", []), ("resilience", []), ("agent", ["--seconds", args.seconds])):
+    for name, options in (
+        ("engine", []),
+        ("conventions", []),
+        ("sdk", []),
+        ("resilience", []),
+        ("agent", ["--seconds", args.seconds]),
+    ):
         subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=True)
 
 

@@ -10,9 +10,11 @@ from ragwatch.assembly.collapse import collapse, whole_step
 from ragwatch.assembly.complete import complete
 from ragwatch.assembly.node import Node, Origin, link
 from ragwatch.assembly.roots import ANSWERING, of_a_query, settle_roles
+from ragwatch.conventions.keys import keys_of
 from ragwatch.conventions.own import hashed
 from ragwatch.conventions.read import QUERY_FIELDS, read_step
-from ragwatch.conventions.table import OTHER, STRUCTURE
+from ragwatch.conventions.registry import field_table
+from ragwatch.conventions.table import OTHER
 from ragwatch.record import QueryRecord, Step
 
 
@@ -87,7 +89,7 @@ def _root_step(root: Node) -> Step:
         missing = [name for name in ("session", "user", "tenant", "prompt_version") if name not in held]
         if not missing:
             break
-        if node.role in STRUCTURE and node.seen.convention is None:
+        if not keys_of(node.span.attributes).tells_of_query(field_table()):
             continue
         found = node.fields(node.role)
         held.update({name: found[name] for name in missing if name in found})

@@ -75,9 +75,13 @@ def _texts(row: Row, span: RawSpan) -> None:
 
 def _streamed(row: Row, span: RawSpan) -> None:
     """The first chunk of a stream; of a call that says that it does not stream there is none."""
-    if any(flag(span.attributes.get(key)) is False for key in _STREAMS):
-        row.pop("first_chunk_s", None)
+    attributes = span.attributes
+    if "first_chunk_s" not in row and not span.events:
         return
+    for key in _STREAMS:
+        if key in attributes and flag(attributes[key]) is False:
+            row.pop("first_chunk_s", None)
+            return
     if "first_chunk_s" in row:
         return
     for name, time_ns, _ in span.events or ():
@@ -124,7 +128,9 @@ CONVENTION = Convention(
         ),
     ),
     look=look,
+    heeds=("gen_ai.request.model", "gen_ai.tool.name", "gen_ai.tool.call.id"),
     extract=_extract,
+    marks=(_PROVIDER, DOCUMENTS),
     fields=(
         Field("operation", (OPERATION,), text, _MODEL | _RETRIEVES | {"tool"}),
         Field("model", ("gen_ai.request.model",), text),

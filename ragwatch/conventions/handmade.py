@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Sequence
 
 from ragwatch.conventions.decode import RawSpan
-from ragwatch.conventions.table import SERVER, Attributes, Convention, Field, text
+from ragwatch.conventions.keys import keys_of
+from ragwatch.conventions.table import SERVER, Convention, Field, text
 
 Words = Sequence[str]
 _SUFFIX = re.compile(r"\.(?:task|workflow|run|tool|agent)$")
@@ -126,7 +127,6 @@ _RULES: tuple[tuple[str, Callable[[Words], bool], str], ...] = (
     ("ingest", _ingest, "ingest…, …splitter, …loader, index … documents"),
     ("generate", _generate, "…llm…, Chat…, …generator, generate (answer, text, …)"),
 )
-_TRANSPORT = ("http.", "rpc.", "messaging.", "db.", "url.", "faas.", "net.", "network.", "server.address")
 _KIND_SERVER, _KIND_CONSUMER = 2, 5
 MAX_CACHED = 4096
 _known: dict[str, str | None] = {}
@@ -158,14 +158,10 @@ def look(span: RawSpan, _scope: str) -> str | None:
         return SERVER
     name = attributes.get("traceloop.entity.name")
     if not isinstance(name, str):
-        if _is_transport(attributes):
+        if keys_of(attributes).is_transport:
             return None
         name = span.name
     return step_of_name(name)
-
-
-def _is_transport(attributes: Attributes) -> bool:
-    return any(key.startswith(_TRANSPORT) for key in attributes)
 
 
 CONVENTION = Convention(

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from typing import Any
 
 from ragwatch.conventions.decode import RawSpan
-from ragwatch.conventions.shapes import at, documents_of, flattened, mapping, put_documents, unpack
+from ragwatch.conventions.shapes import (
+    MAX_DOCUMENTS,
+    at,
+    content_hash,
+    documents_of,
+    flattened,
+    id_of,
+    mapping,
+    put_documents,
+    unpack,
+)  # fmt: skip
 from ragwatch.conventions.table import (
     CHAIN,
     EVALUATION,
+    REDACTED,
     TASK,
     WORKFLOW,
     Convention,
@@ -16,9 +29,11 @@ from ragwatch.conventions.table import (
     Row,
     Rule,
     cost,
+    number,
     text,
     whole,
 )  # fmt: skip
+from ragwatch.record import Document
 
 KIND = "openinference.span.kind"
 DOCUMENTS = "retrieval.documents."
@@ -26,6 +41,8 @@ RERANKED = "reranker.output_documents."
 FIRST_CHUNK = "First Token Stream Event"
 _RESPONSE_ID = re.compile(r'"id":\s?"((?:chatcmpl|cmpl|msg|resp|gen)[-_][^"\\]{4,128})"')
 _NO_COST = re.compile(r'"total_cost":\s?0(?:\.0)?[,}]')
+_IN_METADATA = (("user_id", "user"), ("session_id", "session"), ("prompt_version", "prompt_version"),
+                ("tenant", "tenant"), ("tenant_id", "tenant"))  # fmt: skip
 _GENERATES = frozenset({"generate"})
 _EMBEDS = frozenset({"embed"})
 
@@ -60,12 +77,9 @@ def _extract(row: Row, span: RawSpan, step: str) -> None:
         row.setdefault("question", text(attributes.get("input.value")))
         row.setdefault("answer", text(attributes.get("output.value")))
     if "metadata" in attributes and step in {"query", "generate", "retrieve"}:
-        held = mapping(attributes["metadata"], "metadata")
-        for name, field in (("user_id", "user"), ("session_id", "session"), ("prompt_version", "prompt_version"),
-                            ("tenant", "tenant"), ("tenant_id", "tenant")):  # fmt: skip
-            value = held.get(name)
-            if value not in {None, ""}:
-                row.setdefault(field, str(value))
+        held = attributes["metadata"]
+        for field, value in _metadata(held) if isinstance(held, str) else ():
+            row.setdefault(field, value)
     for tag in attributes.get("tag.tags") or ():
         if isinstance(tag, str) and tag.startswith("tenant:"):
             row.setdefault("tenant", tag[7:])
@@ -76,19 +90,15 @@ def _documents(row: Row, span: RawSpan, step: str) -> None:
     items = flattened(attributes, DOCUMENTS if step == "retrieve" else RERANKED)
     output = attributes.get("output.value")
     if items:
-        found = documents_of(
-            {"metadata": item.get("document.metadata"), **{key[9:]: value for key, value in item.items()}}
-            for item in items
-        )
-        if any(document.id_from != "id" for document in found):
+        named: list[Any] = []
+        if any("document.id" not in item for item in items):  # LangChain's stand in the output alone
             packed = at(unpack(output, "output.value"), "documents")
-            named = documents_of(packed) if isinstance(packed, list) else ()
-            if len(named) == len(found):
-                found = tuple(
-                    mine._replace(id=other.id, id_from=other.id_from) if mine.id_from != "id" and other.id else mine
-                    for mine, other in zip(found, named, strict=True)
-                )
-        row["documents"], row["document_count"] = found, len(items)
+            named = packed if isinstance(packed, list) and len(packed) == len(items) else []
+        found = [
+            _document(item, rank, id_of(named[rank - 1]) if named else None)
+            for rank, item in enumerate(items[:MAX_DOCUMENTS], 1)
+        ]
+        row["documents"], row["document_count"] = tuple(found), len(items)
         return
     packed = unpack(output, "output.value")
     if isinstance(packed, dict):
@@ -99,6 +109,33 @@ def _documents(row: Row, span: RawSpan, step: str) -> None:
         row["document_count"] = 0
 
 
+@lru_cache(maxsize=1024)
+def _metadata(held: str) -> tuple[tuple[str, str], ...]:
+    """What the metadata say of the query: they are the same on all of its spans."""
+    found = mapping(held, "metadata")
+    return tuple(
+        (field, str(value))
+        for name, field in _IN_METADATA
+        if isinstance(value := found.get(name), str | int | float) and value != ""
+    )
+
+
+def _document(item: Row, rank: int, named: str | None) -> Document:
+    """A document of flattened attributes; where it has no id, one is looked for in its metadata and its text."""
+    identity, body = item.get("document.id", named), item.get("document.content")
+    if type(identity) is str and identity and identity != REDACTED and (body is None or type(body) is str):
+        digest = content_hash(body) if body and body != REDACTED else None
+        return Document(identity[:256], rank, number(item.get("document.score")), None, "id", digest)
+    return documents_of([{key[9:]: value for key, value in item.items()}])[0]._replace(rank=rank)
+
+
+@lru_cache(maxsize=4096)
+def _asked(parameters: str) -> str | None:
+    """The model in a call's parameters, which repeat from call to call."""
+    held = mapping(parameters, "invocation_parameters")
+    return text(held.get("model")) or text(held.get("model_name"))
+
+
 def _models(row: Row, span: RawSpan, step: str) -> None:
     """One attribute names the model that answered, or the one that was asked; the parameters tell which."""
     named = row.pop("named_model", None)
@@ -106,9 +143,8 @@ def _models(row: Row, span: RawSpan, step: str) -> None:
     parameters = span.attributes.get(
         "llm.invocation_parameters" if step == "generate" else "embedding.invocation_parameters"
     )
-    if asked is None and parameters is not None:
-        held = mapping(parameters, "invocation_parameters")
-        asked = text(held.get("model")) or text(held.get("model_name"))
+    if asked is None and isinstance(parameters, str):
+        asked = _asked(parameters)
     if asked is None:
         row["model"] = named
         return

@@ -5,8 +5,6 @@ from __future__ import annotations
 from ragwatch.conventions.decode import RawSpan
 from ragwatch.conventions.table import Convention, Field, Row, cost, flag, number, text
 
-SDK = "telemetry.sdk.name"
-
 
 def _extract(row: Row, span: RawSpan, step: str) -> None:
     first = row.pop("server_first_token_s", None)
@@ -18,6 +16,7 @@ CONVENTION = Convention(
     "openlit",
     "OpenLIT",
     extract=_extract,
+    marks=("gen_ai.server.time_to_first_token",),
     fields=(
         Field("cost_usd", ("gen_ai.usage.cost",), cost),
         Field("server_first_token_s", ("gen_ai.server.time_to_first_token",), number, frozenset({"generate"})),

@@ -61,7 +61,9 @@ CONVENTION = Convention(
     rules=(Rule(KIND, {"workflow": WORKFLOW, "agent": WORKFLOW, "tool": "tool", "task": None, "unknown": None}),),
     refine=_refine,
     look=_look,
+    heeds=(KIND,),
     extract=_extract,
+    marks=(ENTITY,),
     fields=(
         Field(
             "session",

@@ -7,7 +7,7 @@ from typing import Any
 
 from ragwatch import semconv
 from ragwatch.conventions.decode import RawSpan
-from ragwatch.conventions.own import Attributes
+from ragwatch.conventions.keys import keys_of
 from ragwatch.conventions.registry import conventions, field_table
 from ragwatch.conventions.table import Row, Seen
 from ragwatch.error_class import error_class
@@ -24,36 +24,18 @@ _NOT_KEPT = _STEP_FIELDS | {"user", "question", "answer", "named_model", "server
 
 def fields_of(span: RawSpan, seen: Seen, kind: str) -> Row:
     """Every field that a span of that step says, by name; unknown ones are left out."""
-    table = field_table()
+    attributes = span.attributes
+    keys = keys_of(attributes)
     row: Row = {}
-    ranks: dict[str, int] = {}
-    for key, value in span.attributes.items():
-        entries = table.get(key)
-        if entries is None:
-            continue
-        for name, rank, field in entries:
-            if (field.steps and kind not in field.steps) or ranks.get(name, 1 << 30) <= rank:
-                continue
-            found = field.read(value)
+    for name, places in keys.plan(kind, field_table()):
+        for key, read in places:
+            found = read(attributes[key])
             if found is not None:
                 row[name] = found
-                ranks[name] = rank
-    own = seen.convention
-    for convention in conventions():
-        if convention.extract is not None and (convention is own or _carries(convention.name, span.attributes)):
-            convention.extract(row, span, kind)
-    return {name: value for name, value in row.items() if value is not None}
-
-
-def _carries(name: str, attributes: Attributes) -> bool:
-    """Whether a span that another convention claimed carries this one's packed values as well."""
-    if name == "genai":
-        return "gen_ai.provider.name" in attributes or "gen_ai.retrieval.documents" in attributes
-    if name == "openllmetry":
-        return "traceloop.entity.name" in attributes
-    if name == "openlit":
-        return attributes.get("telemetry.sdk.name") == "openlit"
-    return name == "vector_store" and ("db.system" in attributes or "db.system.name" in attributes)
+                break
+    for extract in keys.extractors(seen.convention, conventions()):
+        extract(row, span, kind)
+    return row if None not in row.values() else {name: value for name, value in row.items() if value is not None}
 
 
 def read_step(span: RawSpan, seen: Seen, kind: str, fields: Row | None = None) -> Step:

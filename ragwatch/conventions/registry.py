@@ -13,6 +13,7 @@ from typing import Any
 
 from ragwatch.conventions import genai, handmade, haystack, openinference, openlit, openllmetry, vector_store
 from ragwatch.conventions.decode import RawSpan
+from ragwatch.conventions.keys import keys_of
 from ragwatch.conventions.table import OTHER, SERVER, WORKFLOW, Convention, Field, Seen
 
 GROUP = "ragwatch_convention"
@@ -35,14 +36,12 @@ def documented() -> tuple[Convention, ...]:
 def recognise(span: RawSpan, scope: str) -> Seen:
     """What a span is: a step, structure, or ``other``."""
     attributes = span.attributes
-    for convention in conventions():
-        for rule in convention.rules:
-            value = attributes.get(rule.key)
-            if value is not None:
-                role = rule.role(value)
-                if role is not None:
-                    better = convention.refine(span) if convention.refine is not None else None
-                    return Seen(convention, better or role, better is not None and role == WORKFLOW, role == WORKFLOW)
+    for convention, rules in keys_of(attributes).rules(conventions()):
+        for rule in rules:
+            role = rule.role(attributes[rule.key])
+            if role is not None:
+                better = convention.refine(span) if convention.refine is not None else None
+                return Seen(convention, better or role, better is not None and role == WORKFLOW, role == WORKFLOW)
         if convention.look is not None:
             role = convention.look(span, scope)
             if role is not None:

@@ -71,6 +71,10 @@ class Convention:
     extract: Callable[[Row, RawSpan, str], None] | None = None
     refine: Callable[[RawSpan], str | None] | None = None
     """Asked after a rule matched: it may know better."""
+    heeds: tuple[str, ...] = ()
+    """``look`` is asked only where one of these attributes is; none: always."""
+    marks: tuple[str, ...] = ()
+    """Attributes that show that a span which another convention knows carries this one's packed values as well."""
     weak: bool = False
     """Its roles are guesses by name: they yield to what stands below."""
     packed: tuple[tuple[str, str], ...] = ()

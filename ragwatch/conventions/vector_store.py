@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from ragwatch.conventions.decode import RawSpan
+from ragwatch.conventions.keys import keys_of
 from ragwatch.conventions.table import STORE_READ, Attributes, Convention, Field, Row, number, text, whole
 from ragwatch.record import Document
 
@@ -29,8 +31,6 @@ _STATEMENT = re.compile(
     r"|vec(?:tor)?_distance|(?:cosine|l2)_?distance|vector\.query|\bvector_search\b|array_cosine_similarity",
     re.IGNORECASE,
 )
-_PREFIXES = ("db.vector.", "db.chroma.", "db.milvus.", "db.pinecone.", "db.weaviate.", "db.marqo.", "db.lancedb.",
-             "pinecone.", "qdrant.")  # fmt: skip
 _SEARCHES = ("query", "search", "recommend", "similarity", "near", "hybrid", "knn", "discover", "ft.search")
 _WRITES = ("add", "insert", "upsert", "update", "upload", "delete", "write", "modify", "create", "index", "put",
            "remove", "bulk", "replace", "merge")  # fmt: skip
@@ -48,7 +48,7 @@ def look(span: RawSpan, scope: str) -> str | None:
     """What a database span does: a search, a write, a read. None for databases that are no vector store."""
     attributes = span.attributes
     system = attributes.get("db.system.name") or attributes.get("db.system")
-    marked = _marked(attributes)
+    marked = keys_of(attributes).is_marked
     name = system.lower() if isinstance(system, str) else ""
     if not name and not marked and _of_scope(scope):  # a call that failed before anything was said of it
         verb = span.name.partition(" ")[0] if " " in span.name else span.name.rpartition(".")[2]
@@ -82,12 +82,9 @@ def _verb(verb: str) -> str | None:
     return "ingest" if verb.startswith(_WRITES) else None
 
 
+@lru_cache(maxsize=1024)
 def _of_scope(scope: str) -> bool:
     return scope.rpartition(".")[2].lower().replace("_client", "") in SYSTEMS
-
-
-def _marked(attributes: Attributes) -> bool:
-    return any(key.startswith(_PREFIXES) for key in attributes)
 
 
 def _extract(row: Row, span: RawSpan, step: str) -> None:
@@ -123,6 +120,7 @@ CONVENTION = Convention(
     "Vector stores (database spans)",
     look=look,
     extract=_extract,
+    marks=("db.system", "db.system.name"),
     fields=(
         Field("data_source", ("db.collection.name", "db.namespace", "db.name"), text, _BOTH),
         Field("top_k", _TOP_K, whole, frozenset({"retrieve"})),
