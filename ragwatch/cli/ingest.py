@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -75,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         return _run(args, processor, None)
     if not args.paths and args.from_file is None:
         raise ConfigError("paths", "name a file, a directory or a URI, or --from-file", source="the command line")
-    _check(args.paths)
+    _check(args.paths, args.from_file)
     return _run(args, processor, lambda: documents(args.paths, args.from_file, args.glob))
 
 
@@ -89,8 +91,10 @@ def documents(paths: Iterable[str], from_file: str | None, patterns: Iterable[st
         else:
             yield name
     if from_file is not None:
-        with sys.stdin if from_file == "-" else Path(from_file).open(encoding="utf-8") as lines:
-            yield from (line.strip() for line in lines if line.strip())
+        # names of files are bytes, not always UTF-8
+        raw = sys.stdin.buffer if from_file == "-" else Path(from_file).open("rb")  # noqa: SIM115
+        with raw as lines:
+            yield from (os.fsdecode(line.strip()) for line in lines if line.strip())
 
 
 def _below(directory: Path, patterns: tuple[str, ...]) -> Iterator[str]:
@@ -108,7 +112,9 @@ def _below(directory: Path, patterns: tuple[str, ...]) -> Iterator[str]:
             yield str(entry)
 
 
-def _check(paths: Iterable[str]) -> None:
+def _check(paths: Iterable[str], from_file: str | None) -> None:
+    if from_file not in {None, "-"} and not Path(str(from_file)).is_file():
+        raise ConfigError("from-file", f"there is no file {from_file!r}", source="--from-file")
     for name in paths:
         if "://" not in name and not Path(name).exists():
             raise ConfigError("paths", f"there is no {name!r}", source="the command line")
@@ -152,9 +158,11 @@ def _run(args: argparse.Namespace, processor: DocumentProcessor, source: Any) ->
     from ragwatch.config.otel_env import read_settings
 
     ragwatch.init(service=args.service or read_settings().service or processor.pipeline)
-    with _stoppable(processor) as stopped, progress(processor, source, quiet=args.quiet):
-        result = processor.retry_dead() if source is None else processor.process(source())
-    ragwatch.shutdown()
+    try:
+        with _stoppable(processor) as stopped, progress(processor, source, quiet=args.quiet):
+            result = processor.retry_dead() if source is None else processor.process(source())
+    finally:
+        ragwatch.shutdown()
     print(summary(processor, result, stopped=bool(stopped), as_json=args.json))
     if stopped:
         return 130
@@ -186,5 +194,8 @@ def _status(args: argparse.Namespace) -> int:
 
     if not args.ledger.exists():
         raise ConfigError("ledger", f"there is no {str(args.ledger)!r}: nothing was ingested yet", source="--ledger")
-    print(status(args.ledger, as_json=args.json))
+    try:
+        print(status(args.ledger, as_json=args.json))
+    except sqlite3.Error as error:
+        raise ConfigError("ledger", f"{args.ledger} is no ledger: {error}", source="--ledger") from error
     return 0

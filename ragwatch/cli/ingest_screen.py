@@ -40,7 +40,7 @@ def progress(
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[trouble]}"),
-        console=Console(stderr=True),
+        console=Console(stderr=True, soft_wrap=True),
     )
     task = bar.add_task(processor.pipeline, total=None, rate="", trouble="")
 

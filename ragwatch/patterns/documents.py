@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from ragwatch.processing.processor import DocumentProcessor
 from ragwatch.processing.result import ProcessingResult
@@ -21,7 +23,12 @@ from ragwatch.resilience.breaker import CircuitBreaker
 
 @dataclass
 class BatchResult(ProcessingResult):
-    """The sums of one batch; ``failure_count`` includes the ``deferred_count`` that an open breaker held up."""
+    """The sums of one batch; ``failure_count`` includes the ``deferred_count`` that an open breaker held up.
+
+    The batch is a list that the caller holds, so all its failed documents are named.
+    """
+
+    _max_details: ClassVar[int] = sys.maxsize
 
     @property
     def total(self) -> int:
@@ -98,6 +105,7 @@ class CircuitBreakerDocumentProcessor:
         left = dict(waiting)
         try:
             with self._one_run:
+                started = time.monotonic()
                 for found in self._processor.iter(_numbered((*waiting, *_others(documents, waiting)))):
                     name = found.source.partition("\0")[0]
                     result.add(found._replace(source=name))
@@ -105,12 +113,11 @@ class CircuitBreakerDocumentProcessor:
                         left[name] = None
                     else:
                         left.pop(name, None)
+                result.processing_time = time.monotonic() - started
         finally:
             with self._lock:
                 self._deferred = {**left, **self._deferred}
         result.failure_count += result.deferred_count
-        last = self._processor.last
-        result.processing_time = last.processing_time if last is not None else 0.0
         return result
 
     def _process_single_document(self, doc_path: str) -> Any:

@@ -29,10 +29,13 @@ class Work(NamedTuple):
 
 
 class Book:
-    """Notes for the ledger, and outcomes to be told once the ledger has them; ``busy`` is what has no outcome yet."""
+    """Notes for the ledger, and outcomes to be told once the ledger has them; ``busy`` is what has no outcome yet.
+
+    It holds their digests by source.
+    """
 
     def __init__(self, ledger: Ledger, tally: IngestTally, retry_tally: RetryTally | None) -> None:
-        self.busy: set[str] = set()
+        self.busy: dict[str, str] = {}
         self._ledger = ledger
         self._tally = tally
         self._retry_tally = retry_tally
@@ -55,13 +58,16 @@ class Book:
         seconds: float = 0.0,
         retry_at: float | None = None,
         value: Any = None,
+        suspect: bool = False,
     ) -> None:
         """A document's final outcome in this run: for the ledger, and to be told."""
         kind = failure.error_type if failure is not None else error_type
         fingerprint, trace_id = (failure.fingerprint, failure.trace_id) if failure is not None else (None, None)
-        self.busy.discard(work.item.source)
-        self.note(Settled(work.item, outcome, work.attempts, retry_at, kind, reason or None, fingerprint, trace_id))
-        if self._retry_tally is not None and work.tries:
+        self.busy.pop(work.item.source, None)
+        self.note(
+            Settled(work.item, outcome, work.attempts, retry_at, kind, reason or None, fingerprint, trace_id, suspect)
+        )
+        if self._retry_tally is not None and work.tries and outcome != "deferred":
             result = "ok" if outcome == "ok" else "exhausted" if failure and failure.transient else "not_retryable"
             self._retry_tally.add(result, work.tries, seconds if outcome != "ok" else 0.0)
         self.say(work.item.source, outcome, work.attempts, reason, kind, seconds, retry_at, value)
@@ -92,8 +98,12 @@ class Book:
             self._ledger.write(self.take_notes(), (), time.time())
         now = time.monotonic()
         if at_the_end or now >= self._levels_at:
-            self._levels_at = now + LEVEL_INTERVAL_S
-            self._tally.backlog, self._tally.oldest_at = self._ledger.waiting()
+            if at_the_end and self._ledger.path is None:  # nobody will ask for them again
+                self._tally.backlog, self._tally.oldest_at = 0, None
+            else:
+                self._tally.backlog, self._tally.oldest_at = self._ledger.waiting()
+            # a hundred thousand that wait take long to count: at most a fiftieth of the time goes there
+            self._levels_at = now + max(LEVEL_INTERVAL_S, 50 * (time.monotonic() - now))
         outcomes, self._outcomes = self._outcomes, []
         if outcomes:
             self._tally.add(Counter([found.outcome for found in outcomes]))

@@ -5,10 +5,12 @@ A parser's message may quote the document, so it stands there only where ``RAGWA
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from ragwatch.config.otel_env import read_settings
 from ragwatch.error_class import error_class
@@ -22,14 +24,15 @@ def write_letters(ledger: Ledger, path: str | os.PathLike[str]) -> int:
     """Append the letters that are due; each is marked in the ledger once it is on disk, so none is lost to a crash."""
     written = 0
     with_messages = read_settings().content != "off"
-    rows = list(ledger.letters())
-    if not rows:
+    part = ledger.letters(BATCH)
+    if not part:
         return 0
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a", encoding="utf-8") as out:
-        for start in range(0, len(rows), BATCH):
-            part = rows[start : start + BATCH]
+    with file.open("a+b") as raw, io.TextIOWrapper(raw, encoding="utf-8") as out:
+        if raw.tell() and _last_byte(raw) != b"\n":
+            out.write("\n")  # a crash cut the last letter short: it comes again, on a line of its own
+        while part:
             for row in part:
                 letter = {
                     "pipeline": ledger.pipeline,
@@ -49,15 +52,21 @@ def write_letters(ledger: Ledger, path: str | os.PathLike[str]) -> int:
             os.fsync(out.fileno())
             ledger.lettered([row.source for row in part])
             written += len(part)
+            part = ledger.letters(BATCH)
     return written
+
+
+def _last_byte(file: BinaryIO) -> bytes:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1)
 
 
 def _without_message(row: Row) -> str | None:
     """The reason up to the name of the exception; what ragwatch itself says is whole."""
     if row.reason is None or row.error_type is None or row.fingerprint in {None, HANG}:
         return row.reason
-    before, found, _ = row.reason.partition(f"{row.error_type}: ")
-    return before + found.removesuffix(": ")
+    before, found, _ = row.reason.partition(row.error_type)
+    return before + found if found else row.error_type
 
 
 def _iso(seconds: float) -> str:

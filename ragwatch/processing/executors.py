@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import Executor, Future
 from queue import Empty, SimpleQueue
 from time import time_ns
 from typing import Any
 
-from ragwatch.errors import RagwatchError
+from ragwatch.errors import ConfigError, RagwatchError
 from ragwatch.processing.failure import Failure, failure_of, hang, named_failure
 from ragwatch.processing.work import Done, attempt, attempts
 
@@ -22,22 +22,51 @@ class Futures:
         self._batch = batch
         self._keep_value = keep_value
         self._done: SimpleQueue[list[Done]] = SimpleQueue()
-        self.hanging = self.late = 0
+        self._parts: dict[Future[list[Done]], Sequence[tuple[int, Any]]] = {}
+        self._unsent: list[int] = []
+        self._withdrawn = False
 
     def submit(self, batch: Sequence[tuple[int, Any]]) -> None:
-        """Hand documents to the executor."""
+        """Hand documents to the executor; one that cannot travel there fails, and only it."""
         for start in range(0, len(batch), self._batch):
-            part = list(batch[start : start + self._batch])
             try:
-                future = self._executor.submit(attempts, self._function, part, self._keep_value)
-            except BrokenExecutor as error:
+                self._send(list(batch[start : start + self._batch]))
+            except RuntimeError as error:  # BrokenExecutor, or it was shut down
+                self._unsent = [token for token, _ in batch[start:]]
                 raise RagwatchError(
-                    f"the executor is broken ({error}); what was in flight is resumed by the next run. "
-                    "isolation='process' ends only the document that killed its worker"
+                    f"the executor is broken ({error}); what was in flight is resumed by the next run, each document "
+                    "alone. isolation='process' ends only the document that killed its worker"
                 ) from error
-            future.add_done_callback(lambda future, part=part: self._ended(future, part))  # type: ignore[misc]
 
-    def _ended(self, future: Future[list[Done]], part: list[tuple[int, Any]]) -> None:
+    def _send(self, part: list[tuple[int, Any]]) -> None:
+        try:
+            future = self._executor.submit(attempts, self._function, part, self._keep_value)
+        except RuntimeError:
+            raise
+        except Exception as error:  # noqa: BLE001  (Dask's says at once what cannot be pickled)
+            if len(part) > 1:
+                for one in part:
+                    self._send([one])
+            else:
+                now = time_ns()
+                self._done.put([Done(part[0][0], failure_of(error), None, now, now)])
+            return
+        self._parts[future] = part
+        future.add_done_callback(lambda future: self._ended(future, part))
+
+    def withdraw(self) -> list[int]:
+        """Take back what has not begun."""
+        self._withdrawn = True
+        back, self._unsent = self._unsent, []
+        for future, part in list(self._parts.items()):
+            if future.cancel():
+                back += [token for token, _ in part]
+        return back
+
+    def _ended(self, future: Future[list[Done]], part: Sequence[tuple[int, Any]]) -> None:
+        self._parts.pop(future, None)
+        if future.cancelled() and self._withdrawn:
+            return
         now = time_ns()
         try:
             self._done.put(future.result())
@@ -63,12 +92,11 @@ class Futures:
 
 
 def _lost(error: BaseException) -> Failure:
+    """The failure of a batch that did not come back: its worker died (or Ctrl-C reached it), or it could not travel."""
     failure = failure_of(error)
-    return (
-        failure._replace(transient=True)
-        if "Worker" in failure.error_type or "Broken" in failure.error_type
-        else failure
-    )
+    if any(word in failure.error_type for word in ("Worker", "Broken", "KeyboardInterrupt")):
+        return failure._replace(transient=True, lost=True)
+    return failure._replace(transient=True) if "Cancelled" in failure.error_type else failure
 
 
 class Processes:
@@ -82,14 +110,26 @@ class Processes:
         except ImportError:
             raise RagwatchError("isolation='process' needs its extra: pip install 'ragwatch[isolation]'") from None
         import multiprocessing
+        import pickle
 
+        try:
+            pickle.dumps(function)
+        except Exception as error:
+            raise ConfigError(
+                "function",
+                f"cannot travel to another process ({error}): name a function that a module defines, no lambda or "
+                "inner function",
+                source="isolation='process'",
+            ) from error
         self._function = function
         self._timeout = timeout
         self._keep_value = keep_value
         # spawned, not forked: this process has threads
-        self._pool: Any = ProcessPool(max_workers=workers, context=multiprocessing.get_context("spawn"))
+        self._pool: Any = ProcessPool(
+            max_workers=workers, context=multiprocessing.get_context("spawn"), initializer=_without_interrupts
+        )
         self._done: SimpleQueue[Done] = SimpleQueue()
-        self.hanging = self.late = 0
+        self._futures: dict[int, Any] = {}
 
     def submit(self, batch: Sequence[tuple[int, Any]]) -> None:
         """Queue documents for the processes."""
@@ -97,9 +137,17 @@ class Processes:
             future = self._pool.schedule(
                 attempt, args=(self._function, document, token, self._keep_value), timeout=self._timeout
             )
+            self._futures[token] = future
             future.add_done_callback(lambda future, token=token: self._ended(future, token))
 
+    def withdraw(self) -> list[int]:
+        """Take back what has not begun."""
+        return [token for token, future in list(self._futures.items()) if not future.running() and future.cancel()]
+
     def _ended(self, future: Any, token: int) -> None:
+        self._futures.pop(token, None)
+        if future.cancelled():
+            return
         now = time_ns()
         try:
             self._done.put(future.result())
@@ -130,3 +178,10 @@ class Processes:
         """End the processes."""
         self._pool.stop()
         self._pool.join(timeout=10)
+
+
+def _without_interrupts() -> None:
+    """Ctrl-C in a terminal reaches every process: here it is the coordinator's to end the run in good order."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -24,6 +24,8 @@ class Failure(NamedTuple):
     retry_after_s: float | None = None
     rejected: bool = False
     """A breaker or limit of the function's own turned it away: the document is not to blame."""
+    lost: bool = False
+    """Its worker died: of this document, or of one beside it."""
     status: int | None = None
     trace_id: str | None = None
     """Of the ``ingest`` step, where there was one."""
@@ -47,7 +49,7 @@ def failure_of(error: BaseException) -> Failure:
     frames = traceback.extract_tb(error.__traceback__)[-5:]
     place = "|".join(f"{frame.filename}:{frame.name}:{frame.lineno}" for frame in frames)
     try:
-        message = str(error)[:MAX_MESSAGE]
+        message = str(error)[:MAX_MESSAGE].encode("utf-8", "backslashreplace").decode()
     except Exception:  # noqa: BLE001  (the app's own method)
         message = ""
     return Failure(
@@ -57,8 +59,8 @@ def failure_of(error: BaseException) -> Failure:
         transient(error),
         retry_after_of(error),
         isinstance(error, Rejected),
-        status_of(error),
-        getattr(error, TRACE_ID, None),
+        status=status_of(error),
+        trace_id=getattr(error, TRACE_ID, None),
     )
 
 

@@ -12,9 +12,17 @@ from typing import Any, NamedTuple
 
 Key = Callable[[Any], "str | tuple[str, str]"]
 MAX_SOURCE = 1000
+MAX_NAME = 500
+"""A text that is longer, or has more than one line, is content and no name."""
 BLOCK = 1 << 20
-_IDS = ("id", "doc_id", "document_id", "source", "path", "uri", "url", "name")
+_IDS = ("id", "doc_id", "document_id", "path", "uri", "url")
+_ORIGINS = ("source", "name", "file_path", "filename", "file_name")
+"""What several documents may have in common, such as the pages of a file."""
 _TEXTS = ("page_content", "text", "content", "body")
+
+
+EMPTY = hashlib.blake2b(b"", digest_size=16).hexdigest()
+"""The digest of no content: that two files are empty says nothing about either."""
 
 
 class Item(NamedTuple):
@@ -31,13 +39,24 @@ def identify(document: Any, key: Key | None = None, max_bytes: int | None = None
     """The item of a document: a path, a URI or other text, a mapping, or any object.
 
     ``key`` gives the source, or source and digest. A file's digest is its content's, read in blocks; one of more than
-    ``max_bytes`` is not read at all.
+    ``max_bytes`` is not read at all. Pages and chunks that only name what they were cut from are told apart by content.
 
     >>> identify({"id": "a", "text": "one"}).source
     'a'
+    >>> pages = [{"page_content": text, "metadata": {"source": "a.pdf"}} for text in ("one", "two")]
+    >>> [identify(page).source[:6] for page in pages], len({identify(page).source for page in pages})
+    (['a.pdf#', 'a.pdf#'], 2)
     >>> identify("https://example.com/a") == identify("https://example.com/a")
     True
     """
+    found = _identified(document, key, max_bytes)
+    if found.source.isascii():
+        return found
+    # a file's name need not be UTF-8: the bytes that are not stand in the ledger as escapes
+    return found._replace(source=found.source.encode("utf-8", "backslashreplace").decode())
+
+
+def _identified(document: Any, key: Key | None, max_bytes: int | None) -> Item:
     given = key(document) if key is not None else None
     size = _size(document) if max_bytes is not None else 0
     if max_bytes is not None and size > max_bytes:
@@ -52,10 +71,10 @@ def identify(document: Any, key: Key | None = None, max_bytes: int | None = None
     if isinstance(document, str | bytes):
         data = document.encode("utf-8", "surrogatepass") if isinstance(document, str) else document
         digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-        named = source or (document if isinstance(document, str) and len(document) <= MAX_SOURCE else digest)
+        named = source or (document if isinstance(document, str) and _is_name(document) else digest)
         return Item(named[:MAX_SOURCE], digest, document)
     digest = _digest(document)
-    return Item((source or _id_of(document) or digest)[:MAX_SOURCE], digest, document)
+    return Item((source or _id_of(document) or _of_origin(document, digest))[:MAX_SOURCE], digest, document)
 
 
 def _size(document: Any) -> int:
@@ -72,9 +91,13 @@ def _size(document: Any) -> int:
 
 
 def _name_of(document: Any) -> str:
-    if isinstance(document, Path) or (isinstance(document, str) and len(document) <= MAX_SOURCE):
+    if isinstance(document, Path) or (isinstance(document, str) and _is_name(document)):
         return str(document)
-    return _id_of(document) or _digest(document)
+    return _id_of(document) or _of_origin(document, _digest(document))
+
+
+def _is_name(text: str) -> bool:
+    return len(text) <= MAX_NAME and "\n" not in text
 
 
 def _path_of(document: Any) -> Path | None:
@@ -94,7 +117,7 @@ def _digest_file(path: Path) -> str:
             while block := file.read(BLOCK):
                 found.update(block)
     except OSError as error:
-        return f"unreadable:{error.errno}"
+        return f"unreadable:{error.errno}:{path}"
     return found.hexdigest()
 
 
@@ -105,6 +128,16 @@ def _id_of(document: Any) -> str | None:
             if isinstance(value, str | int | Path) and value != "":
                 return str(value)
     return None
+
+
+def _of_origin(document: Any, digest: str) -> str:
+    """A name for what says only where it was cut from: that, and its own content."""
+    for holder in (document, _read(document, "metadata"), _read(document, "meta")):
+        for name in _ORIGINS:
+            value = _read(holder, name)
+            if isinstance(value, str | Path) and value != "":
+                return f"{value}"[: MAX_SOURCE - 13] + f"#{digest[:12]}"
+    return digest
 
 
 def _digest(document: Any) -> str:

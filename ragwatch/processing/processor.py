@@ -12,18 +12,20 @@ import threading
 import time
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from ragwatch.errors import ConfigError
 from ragwatch.processing.dead_letter import write_letters
 from ragwatch.processing.executors import Futures, Processes
+from ragwatch.processing.feed import Feed
 from ragwatch.processing.item import Key
 from ragwatch.processing.ledger import Ledger
 from ragwatch.processing.result import DocResult, ProcessingResult
-from ragwatch.processing.run import Run, Workers
+from ragwatch.processing.run import Run
 from ragwatch.processing.tally import tally_of
-from ragwatch.processing.telemetry import stepped
+from ragwatch.processing.telemetry import name_of, stepped
 from ragwatch.processing.threads import Threads
+from ragwatch.processing.workers import Workers
 from ragwatch.resilience.breaker import CircuitBreaker
 from ragwatch.resilience.retry_policy import RetryPolicy
 from ragwatch.resilience.retryable import transient
@@ -77,8 +79,13 @@ class DocumentProcessor:
         progress: Callable[[ProcessingResult], object] | None = None,
     ) -> None:
         self.workers = workers if workers is not None else min(32, (os.cpu_count() or 1) + 4)
-        for name, value in (("workers", self.workers), ("batch", batch), ("max_attempts", max_attempts)):
-            if value < 1:
+        for name, value in (
+            ("workers", self.workers),
+            ("batch", batch),
+            ("max_attempts", max_attempts),
+            ("max_in_flight", max_in_flight),
+        ):
+            if value is not None and value < 1:
                 raise ConfigError(name, f"{value!r} is less than 1", source="DocumentProcessor")
         if timeout is not None and not timeout > 0:
             raise ConfigError("timeout", f"{timeout!r} is not more than 0 seconds", source="DocumentProcessor")
@@ -108,52 +115,37 @@ class DocumentProcessor:
 
     def process(self, documents: Iterable[Any]) -> ProcessingResult:
         """Process all documents; their sums. The input is read as it is needed and never held as a whole."""
+        self._stop.clear()
+        return self._all(documents)
+
+    def iter(self, documents: Iterable[Any]) -> Iterator[DocResult]:
+        """Process all documents; each outcome with the function's value, once it is recorded."""
+        self._stop.clear()
+        return self._results(documents, ProcessingResult(), keep_value=True)
+
+    async def aprocess(self, documents: Iterable[Any] | AsyncIterable[Any]) -> ProcessingResult:
+        """The same beside an event loop; the input may be async. Cancelling it ends the run in good order first."""
+        import asyncio
+
+        self._stop.clear()
+        feed = Feed(self.max_in_flight) if isinstance(documents, AsyncIterable) else None
+        filling = None if feed is None else asyncio.ensure_future(feed.fill(cast("AsyncIterable[Any]", documents)))
+        running = asyncio.ensure_future(asyncio.to_thread(self._all, cast("Iterable[Any]", feed or documents)))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            self.stop()
+            await asyncio.wait({running})
+            raise
+        finally:
+            if filling is not None:
+                filling.cancel()
+
+    def _all(self, documents: Iterable[Any]) -> ProcessingResult:
         result = ProcessingResult()
         for _ in self._results(documents, result, keep_value=False):
             pass
         return result
-
-    def iter(self, documents: Iterable[Any]) -> Iterator[DocResult]:
-        """Process all documents; each outcome with the function's value, once it is recorded."""
-        return self._results(documents, ProcessingResult(), keep_value=True)
-
-    async def aprocess(self, documents: Iterable[Any] | AsyncIterable[Any]) -> ProcessingResult:
-        """The same beside an event loop; the input may be async. Cancelling it stops the run cleanly."""
-        import asyncio
-        from queue import Queue
-
-        if not isinstance(documents, AsyncIterable):
-            return await self._beside(asyncio.to_thread(self.process, documents))
-        end: Any = object()
-        queue: Queue[Any] = Queue(maxsize=self.max_in_flight)
-        loop = asyncio.get_running_loop()
-        running = asyncio.ensure_future(self._beside(asyncio.to_thread(self.process, iter(queue.get, end))))
-
-        async def feed() -> None:
-            async for document in documents:
-                await loop.run_in_executor(None, queue.put, document)
-            await loop.run_in_executor(None, queue.put, end)
-
-        feeding = asyncio.ensure_future(feed())
-        try:
-            await asyncio.wait({running, feeding}, return_when=asyncio.FIRST_EXCEPTION)
-            if feeding.done() and feeding.exception() is not None:
-                queue.put_nowait(end)
-                await running
-                feeding.result()
-            return await running
-        finally:
-            feeding.cancel()
-
-    async def _beside(self, running: Any) -> ProcessingResult:
-        import asyncio
-
-        try:
-            found: ProcessingResult = await asyncio.shield(asyncio.ensure_future(running))
-        except asyncio.CancelledError:
-            self.stop()
-            raise
-        return found
 
     @property
     def is_local(self) -> bool:
@@ -180,7 +172,6 @@ class DocumentProcessor:
         return Ledger(self._ledger_path, pipeline=self.pipeline, version=self.version)
 
     def _results(self, documents: Iterable[Any], result: ProcessingResult, *, keep_value: bool) -> Iterator[DocResult]:
-        self._stop.clear()
         self.last = result
         started = time.monotonic()
         ledger = self._open()
@@ -207,15 +198,9 @@ class DocumentProcessor:
         if self._isolation == "process":
             return Processes(self.function, workers=self.workers, timeout=self._timeout, keep_value=keep_value)
         return Threads(
-            stepped(self.function, self.pipeline, _name),
+            stepped(self.function, self.pipeline, name_of),
             workers=self.workers,
             timeout=self._timeout,
             max_hanging=self._max_hanging,
             keep_value=keep_value,
         )
-
-
-def _name(document: Any) -> str | None:
-    """What a step says of its document: a path or a URI, never content."""
-    text = str(document) if isinstance(document, str | os.PathLike) else None
-    return text if text is not None and len(text) <= 500 and "\n" not in text else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 Outcome = Literal["ok", "failed", "deferred", "dead", "unchanged"]
 MAX_DETAILS = 10_000
@@ -40,6 +40,7 @@ class ProcessingResult:
     skipped_count: int = 0
     deferred_count: int = 0
     dead_count: int = 0
+    _max_details: ClassVar[int] = MAX_DETAILS
 
     @property
     def total(self) -> int:
@@ -60,6 +61,6 @@ class ProcessingResult:
         else:
             self.failure_count += 1
             self.dead_count += outcome == "dead"
-        if len(self.failed_documents) < MAX_DETAILS:
+        if len(self.failed_documents) < self._max_details:
             self.failed_documents.append(found.source)
             self.error_details[found.source] = found.reason

@@ -7,49 +7,35 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import count, islice
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 from ragwatch.processing.book import Book, Work
-from ragwatch.processing.failure import HANG, Failure, RemoteError
-from ragwatch.processing.item import Item, identify
+from ragwatch.processing.failure import HANG, Failure
+from ragwatch.processing.intake import Intake
+from ragwatch.processing.item import EMPTY, Item
 from ragwatch.processing.ledger import Ledger, Row, Settled
 from ragwatch.processing.result import DocResult
 from ragwatch.processing.tally import IngestTally
 from ragwatch.processing.telemetry import record_step
-from ragwatch.processing.threads import Threads
+from ragwatch.processing.threads import Threads, TooManyHang
 from ragwatch.processing.work import Done
+from ragwatch.processing.workers import Workers
 from ragwatch.resilience.retry_tally import tally_of
+from ragwatch.resilience.retryable import retry_test
 
 if TYPE_CHECKING:
     from ragwatch.processing.processor import DocumentProcessor
 
 BREAKER_OPEN = "Circuit breaker open"
+STOPPED = "the run was stopped"
 MAX_WAITING = 10_000
 """Documents that wait for another try in this run; above it no more input is read."""
 POLL_S = 0.25
 AHEAD_S = 0.25
 STOP_GRACE_S = 5.0
-
-
-class Workers(Protocol):
-    """Where documents run."""
-
-    hanging: int
-    late: int
-
-    def submit(self, batch: Sequence[tuple[int, Any]]) -> None:
-        """Hand out documents."""
-
-    def poll(self, timeout_s: float) -> list[Done]:
-        """What has ended."""
-
-    def next_timeout(self) -> float | None:
-        """Seconds until a call is late."""
-
-    def close(self) -> None:
-        """End."""
 
 
 class Run:
@@ -65,6 +51,9 @@ class Run:
         self._book = Book(ledger, tally, tally_of(owner.retry.name) if owner.retry else None)
         self._ready: deque[Work] = deque()
         self._suspects: deque[Work] = deque()
+        policy = owner.retry
+        self._retryable = retry_test(policy.retry_on) if policy is not None and policy.retry_on is not None else None
+        self._max_wait_s = policy.max_retry_after if policy is not None else owner.breaker_wait
         self._later: list[tuple[float, int, Work]] = []
         self._running: dict[int, tuple[Work, Any]] = {}
         self._tokens = count()
@@ -76,7 +65,6 @@ class Run:
         self._started_at = 0.0
         self._paused_until = 0.0
         self._waited_s = 0.0
-        self._read_all = False
         self._deferring = False
         self._alone = False
         """A suspect runs: nothing else may."""
@@ -85,44 +73,42 @@ class Run:
         """Read, lease, hand out, record, until nothing is left."""
         self._started_at = time.time()
         self._ledger.recover(self._owner.max_attempts, self._started_at)
-        source = iter(documents)
+        intake = self._intake = Intake(documents, self._book, self._owner.key, self._owner.max_bytes)
+        grace_s = STOP_GRACE_S
         try:
             while not self._stop.is_set():
-                self._read(source)
+                self._read()
                 blocked = self._hand_out()
-                blocked = blocked or (not self._read_all and self._gate() > 0 and not self._deferring)
-                if not self._running and not self._later and not self._held() and self._read_all:
+                blocked = blocked or (not intake.at_end and self._gate() > 0 and not self._deferring)
+                if not self._running and not self._later and not self._held() and intake.at_end:
                     break
                 yield from self._book.tell()
                 if blocked and not self._running:
                     if not self._wait_for_breaker():
                         self._defer_all()
                     continue
-                if not self._running and not blocked and not self._read_all and len(self._later) < MAX_WAITING:
+                if not self._running and not blocked and not intake.at_end and len(self._later) < MAX_WAITING:
                     continue  # all that was read needed nothing
                 self._collect(self._workers.poll(self._patience(blocked)))
                 yield from self._book.tell()
-        except BaseException:
+        except GeneratorExit:
             for _ in self._finish():
                 pass
             raise
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and self._stop.is_set():
+                grace_s = 0.0  # told twice
+            yield from self._finish(grace_s)
+            raise
         yield from self._finish()
+        if intake.error is not None:
+            raise intake.error
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    def _read(self, source: Iterator[Any]) -> None:
+    def _read(self) -> None:
         """Take documents from the input while there is room for them."""
-        room = self._window - len(self._running) - self._held()
-        if self._read_all or room <= 0 or len(self._later) >= MAX_WAITING:
-            return
-        if self._gate() <= 0:
-            self._deferring = False
-        elif not self._deferring:
-            return
-        limit = self._owner.max_bytes
-        items = [identify(document, self._owner.key, limit) for document in islice(source, room)]
-        if len(items) < room:
-            self._read_all = True
+        items = self._intake.take(self._room())
         if not items:
             return
         known = self._ledger.known(items)
@@ -130,9 +116,23 @@ class Run:
         for item in items:
             self._sort(item, known.get(item.source), poison)
 
+    def _room(self) -> int:
+        """How many documents may be read now."""
+        room = self._window - len(self._running) - self._held()
+        if self._intake.at_end or room <= 0 or len(self._later) >= MAX_WAITING:
+            return 0
+        closed = self._gate() <= 0
+        if closed:
+            self._deferring = False
+        return room if closed or self._deferring else 0
+
     def _sort(self, item: Item, row: Row | None, poison: dict[str, str]) -> None:
         """Decide what a document needs."""
-        if item.source in self._book.busy:
+        busy = self._book.busy.get(item.source)
+        if busy is not None and busy != item.digest:
+            self._intake.parked.append(item)
+            return
+        if busy is not None:
             self._book.say(item.source, "unchanged", reason="a second time in this run")
             return
         same = row is not None and row.digest == item.digest and row.version == self._owner.version
@@ -150,7 +150,7 @@ class Run:
             reason = f"{item.too_large} bytes, more than max_bytes={self._owner.max_bytes}"
             self._book.settle(Work(item), "dead", reason, error_type="DocumentTooLarge")
             return
-        elif item.digest in poison:
+        elif item.digest in poison and item.digest != EMPTY:
             reason = f"same content as {poison[item.digest]}, which is dead"
             self._book.settle(Work(item), "dead", reason, error_type="Poison")
             return
@@ -158,20 +158,25 @@ class Run:
             attempts = row.attempts if row is not None and same else 0
             self._book.settle(Work(item, attempts), "deferred", BREAKER_OPEN)
             return
-        self._book.busy.add(item.source)
+        wait = row.retry_at - time.time() if row is not None and same and row.retry_at is not None else 0.0
+        if row is not None and wait > self._max_wait_s:
+            reason = row.reason or ""
+            self._book.say(item.source, "failed", row.attempts, reason, row.error_type, retry_at=row.retry_at)
+            return
+        self._book.busy[item.source] = item.digest
         if row is None or not same:
             self._ready.append(Work(item))
             return
         work = Work(item, row.attempts, 0, row.fingerprint, bool(row.suspect))
         if work.suspect:
             self._suspects.append(work)
-        elif row.retry_at is not None and row.retry_at > time.time():
-            heapq.heappush(self._later, (row.retry_at, next(self._tokens), work))
+        elif wait > 0:
+            heapq.heappush(self._later, (row.retry_at or 0.0, next(self._tokens), work))
         else:
             self._ready.append(work)
 
     def _held(self) -> int:
-        return len(self._ready) + len(self._suspects)
+        return len(self._ready) + len(self._suspects) + len(self._intake.parked)
 
     # -- handing out --------------------------------------------------------------------------------------------------
 
@@ -238,6 +243,8 @@ class Run:
             if self._later:
                 waits.append(max(0.0, self._later[0][0] - time.time()))
             return min(waits)
+        if self._room():
+            return 0.0  # reading waits by itself
         late = self._workers.next_timeout()
         return min(POLL_S if blocked or self._later else 1.0, late if late is not None else 1.0)
 
@@ -257,7 +264,7 @@ class Run:
         for work in (*self._suspects, *self._ready, *(entry[2] for entry in self._later)):
             if work.suspect:
                 self._book.say(work.item.source, "deferred", work.attempts, BREAKER_OPEN)
-                self._book.busy.discard(work.item.source)
+                self._book.busy.pop(work.item.source, None)
             else:
                 self._book.settle(work, "deferred", BREAKER_OPEN)
         self._suspects.clear()
@@ -270,6 +277,8 @@ class Run:
 
     def _collect(self, found: list[Done]) -> None:
         for done in found:
+            if done.token not in self._running:
+                continue  # it was withdrawn
             work, ticket = self._running.pop(done.token)
             self._alone = False
             self._judge(work, ticket, done)
@@ -296,7 +305,7 @@ class Run:
                 breaker.release(ticket)  # it hung before: that is the document; a resumed run meets all such in a row
             else:
                 took = (ticket[0], breaker.clock() - seconds)  # the wait in a queue is not the dependency's time
-                breaker.record(took, None if failure is None else done.error or RemoteError(failure))
+                breaker.record(took, None if failure is None else done.raised())
         if failure is None:
             self._book.settle(work, "ok", value=done.value, seconds=seconds)
         elif failure.rejected:
@@ -308,45 +317,70 @@ class Run:
             else:
                 self._ready.append(back)
         else:
-            self._fail(work, failure, seconds)
+            self._fail(work, failure, seconds, done)
 
-    def _fail(self, work: Work, failure: Failure, seconds: float) -> None:
+    def _fail(self, work: Work, failure: Failure, seconds: float, done: Done) -> None:
+        if failure.lost and not work.suspect:  # perhaps one beside it did it: at least once it is tried alone
+            work = work._replace(attempts=min(work.attempts, self._owner.max_attempts - 1))
+        passes = failure.transient
+        if self._retryable is not None and not failure.lost and (error := done.raised()) is not None:
+            passes = self._retryable(error)
         reason = f"{failure.error_type}: {failure.message}" if failure.message else failure.error_type
-        twice = not failure.transient and failure.fingerprint == work.fingerprint
+        twice = not passes and not failure.transient and failure.fingerprint == work.fingerprint
         if work.attempts >= self._owner.max_attempts or twice:
             why = f"poison, the same failure twice: {reason}" if twice else reason
-            self._book.settle(work, "dead", why, failure=failure, seconds=seconds)
+            self._book.settle(work, "dead", why, failure=failure, seconds=seconds, suspect=failure.lost)
             return
         policy = self._owner.retry
-        retry_at = None
-        if failure.transient and policy is not None:
-            wait = max(policy.delay(max(1, work.tries), 0.0, random.uniform), failure.retry_after_s or 0.0)
-            retry_at = time.time() + wait
-            if work.tries <= policy.max_retries and not self._stop.is_set():
-                again = work._replace(fingerprint=failure.fingerprint, suspect=False)
-                state = Settled(
-                    work.item, "failed", work.attempts, retry_at, failure.error_type, reason, failure.fingerprint,
-                    failure.trace_id,
-                )  # fmt: skip
-                self._book.note(state)
-                heapq.heappush(self._later, (retry_at, next(self._tokens), again))
-                return
-        self._book.settle(work, "failed", reason, failure=failure, seconds=seconds, retry_at=retry_at)
+        wait = failure.retry_after_s or 0.0
+        if passes and policy is not None:
+            wait = max(wait, policy.delay(max(1, work.tries), 0.0, random.uniform))
+        retry_at = time.time() + wait if wait else None
+        again = work._replace(fingerprint=failure.fingerprint, suspect=failure.lost)
+        if (
+            passes and policy is not None and work.tries <= policy.max_retries and not self._stop.is_set()
+            and wait <= self._max_wait_s
+        ):  # fmt: skip
+            state = Settled(
+                work.item, "failed", work.attempts, retry_at, failure.error_type, reason, failure.fingerprint,
+                failure.trace_id, again.suspect,
+            )  # fmt: skip
+            self._book.note(state)
+            heapq.heappush(self._later, (retry_at or 0.0, next(self._tokens), again))
+            return
+        self._book.settle(
+            work, "failed", reason, failure=failure, seconds=seconds, retry_at=retry_at, suspect=again.suspect
+        )
 
-    def _finish(self) -> Iterator[DocResult]:
-        """Wait a little for what still runs; what does not end is found by the next run."""
+    def _finish(self, grace_s: float = STOP_GRACE_S) -> Iterator[DocResult]:
+        """Take back what has not begun, wait a little for what runs (not when told twice), and defer what is left."""
+        until = time.monotonic() + grace_s
         self._stop.set()
-        until = time.monotonic() + STOP_GRACE_S
+        for token in self._workers.withdraw():
+            work, ticket = self._running.pop(token)
+            self._put_back(ticket)
+            self._left(work._replace(attempts=work.attempts - 1), STOPPED)
         while self._running and time.monotonic() < until:
-            self._collect(self._workers.poll(0.1))
-        self._defer_rest()
+            with suppress(TooManyHang):
+                self._collect(self._workers.poll(0.1))
+        for work, ticket in self._running.values():
+            self._put_back(ticket)
+            self._left(work, "still running when the run was stopped")
+        self._running.clear()
+        for work in (*self._suspects, *self._ready, *(entry[2] for entry in self._later)):
+            self._book.say(work.item.source, "deferred", work.attempts, STOPPED)
+        for item in self._intake.parked:
+            self._book.say(item.source, "deferred", reason=STOPPED)
         yield from self._book.tell(at_the_end=True)
 
-    def _defer_rest(self) -> None:
-        for work in (*self._suspects, *self._ready, *(entry[2] for entry in self._later)):
-            self._book.say(work.item.source, "deferred", work.attempts, "the run was stopped")
-        for work, _ in self._running.values():
-            self._book.say(work.item.source, "deferred", work.attempts, "still running when the run was stopped")
+    def _put_back(self, ticket: Any) -> None:
+        if self._owner.breaker is not None and ticket is not None:
+            self._owner.breaker.give_back(ticket)
+
+    def _left(self, work: Work, reason: str) -> None:
+        """A leased document that this run leaves to the next, where it is no suspect: nothing crashed."""
+        self._book.note(Settled(work.item, "deferred", work.attempts, reason=reason, suspect=work.suspect))
+        self._book.say(work.item.source, "deferred", work.attempts, reason)
 
     def close(self) -> None:
         """End the workers."""

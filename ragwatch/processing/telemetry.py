@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import inspect
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -12,8 +12,8 @@ from opentelemetry.context import get_current
 
 from ragwatch import semconv
 from ragwatch.processing.failure import TRACE_ID, RemoteError
-from ragwatch.processing.item import Item
-from ragwatch.processing.work import Done
+from ragwatch.processing.item import MAX_NAME, Item
+from ragwatch.processing.work import Done, is_async
 from ragwatch.sdk.api import ingest
 from ragwatch.sdk.guard import fault
 from ragwatch.sdk.runtime import Active
@@ -23,7 +23,7 @@ def stepped(
     function: Callable[[Any], Any], pipeline: str, source_of: Callable[[Any], str | None]
 ) -> Callable[[Any], Any]:
     """The function with an ingest step around each call, while ragwatch is on; its exceptions carry the trace id."""
-    if inspect.iscoroutinefunction(function):
+    if is_async(function):
 
         @functools.wraps(function)
         async def run_async(document: Any) -> Any:
@@ -60,13 +60,21 @@ def _mark(error: Exception, step: Any) -> None:
             setattr(error, TRACE_ID, f"{context.trace_id:032x}")
 
 
+def name_of(document: Any) -> str | None:
+    """What a step says of its document: a path or a URI, never content."""
+    text = str(document) if isinstance(document, str | os.PathLike) else None
+    return text if text is not None and len(text) <= MAX_NAME and "\n" not in text else None
+
+
 def record_step(pipeline: str, item: Item, done: Done) -> None:
     """The step of a document that ran in another process."""
     runtime = Active.runtime
     if runtime is None:
         return
     try:
-        step, _ = runtime.begin("ingest", pipeline, {semconv.DOCUMENT_ID: item.source}, get_current(), done.start_ns)
+        step, _ = runtime.begin(
+            "ingest", pipeline, {semconv.DOCUMENT_ID: name_of(item.source) or ""}, get_current(), done.start_ns
+        )
         if done.failure is not None:
             step.set(semconv.ERROR_TYPE, done.failure.error_type)
             step.fail(RemoteError(done.failure))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextvars
-import inspect
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from time import monotonic, time_ns
 from typing import Any
 
 from ragwatch.errors import RagwatchError
 from ragwatch.processing.failure import failure_of, hang
-from ragwatch.processing.work import Done, attempt
+from ragwatch.processing.work import Done, attempt, is_async
 
 
 class TooManyHang(RagwatchError):
@@ -33,9 +33,7 @@ class _Slot:
 
 
 class Threads:
-    """``workers`` threads over one queue. ``timeout`` seconds a call; at most ``max_hanging`` are given up."""
-
-    wants_alone = True
+    """``workers`` threads over one queue. ``timeout`` seconds a call; at most ``max_hanging`` hang at a time."""
 
     def __init__(
         self, function: Callable[[Any], Any], *, workers: int, timeout: float | None, max_hanging: int, keep_value: bool
@@ -44,14 +42,14 @@ class Threads:
         self._timeout = timeout
         self._max_hanging = max_hanging
         self._keep_value = keep_value
-        self._is_async = inspect.iscoroutinefunction(function)
+        self._is_async = is_async(function)
         self._context = contextvars.copy_context()
         self._todo: SimpleQueue[tuple[int, Any] | None] = SimpleQueue()
         self._done: SimpleQueue[Done] = SimpleQueue()
         self._slots: list[_Slot] = []
         self._ready: deque[Done] = deque()
-        self.hanging = 0
-        self.late = 0
+        self._lock = threading.Lock()
+        self._hanging = 0
         for _ in range(workers):
             self._start()
 
@@ -59,6 +57,14 @@ class Threads:
         """Queue documents."""
         for work in batch:
             self._todo.put(work)
+
+    def withdraw(self) -> list[int]:
+        """Take back what has not begun."""
+        found = []
+        with suppress(Empty):
+            while (work := self._todo.get_nowait()) is not None:
+                found.append(work[0])
+        return found
 
     def poll(self, timeout_s: float) -> list[Done]:
         """What has ended; waits at most so long for the first."""
@@ -114,7 +120,8 @@ class Threads:
                 slot.token = None
                 given_up = slot.given_up
             if given_up:
-                self.late += 1
+                with self._lock:
+                    self._hanging -= 1
                 return
             self._done.put(done)
 
@@ -125,7 +132,7 @@ class Threads:
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 value = await self._function(document)
-        except Exception as error:  # noqa: BLE001  (a document's failure is a value here)
+        except BaseException as error:  # noqa: BLE001  (a document's failure is a value here)
             failure = hang(self._timeout or 0.0, "it was cancelled") if limit.expired() else failure_of(error)
             return Done(token, failure, None, start_ns, time_ns(), error)
         return Done(token, None, value if self._keep_value else None, start_ns, time_ns())
@@ -140,13 +147,15 @@ class Threads:
                     continue
                 slot.given_up = True
             self._slots.remove(slot)
-            self.hanging += 1
+            with self._lock:
+                self._hanging += 1
+                hanging = self._hanging
             took_ns = int((now - slot.started) * 1e9)
             failure = hang(self._timeout or 0.0, "its thread hangs")
             self._ready.append(Done(token, failure, None, time_ns() - took_ns, time_ns()))
-            if self.hanging > self._max_hanging:
+            if hanging > self._max_hanging:
                 raise TooManyHang(
-                    f"{self.hanging} calls hang, more than may be given up ({self._max_hanging}): "
+                    f"{hanging} calls hang, more than may be given up ({self._max_hanging}): "
                     "raise timeout=, or end them for sure with isolation='process'"
                 )
             self._start()

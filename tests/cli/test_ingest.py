@@ -78,8 +78,8 @@ def test_directories_are_walked_by_name_without_hidden_files(home: Path) -> None
 
 
 def test_a_list_of_documents_may_come_from_a_file(home: Path) -> None:
-    (home / "list").write_text("a.txt\n\n  b.txt \n")
-    assert list(documents([], str(home / "list"), None)) == ["a.txt", "b.txt"]
+    (home / "list").write_bytes(b"a.txt\n\n  b.txt \ncaf\xe9.txt\n")
+    assert list(documents([], str(home / "list"), None)) == ["a.txt", "b.txt", "caf\udce9.txt"]
 
 
 def test_what_is_done_is_not_done_again_and_the_dead_have_another_chance(home: Path) -> None:
@@ -131,6 +131,11 @@ def test_an_interrupt_ends_it_in_good_order_and_it_goes_on_afterwards(home: Path
         (["--function", "loader:parse", "dosc"], "no 'dosc'"),
         (["--function", "loader:parse"], "--from-file"),
         (["status"], "nothing was ingested yet"),
+        (["status", "--ledger", "loader.py"], "no ledger"),
+        (["--function", "loader:parse", "--ledger", "loader.py", "docs"], "cannot be used as a ledger"),
+        (["--function", "loader:parse", "--ledger", "loader.py/l.db", "docs"], "cannot be written"),
+        (["--function", "loader:parse", "--from-file", "lsit"], "no file 'lsit'"),
+        (["--function", "loader:parse", "--isolation", "process", "--max-attempts", "0", "docs"], "less than 1"),
         (["--function", "loader:parse", "--workers", "0", "docs"], "less than 1"),
     ],
 )

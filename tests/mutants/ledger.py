@@ -14,20 +14,34 @@ class AttemptsAreNotCountedWhenLeased(Ledger):
 
 
 class ACrashIsForgotten(Ledger):
-    def recover(self, max_attempts: int, now: float) -> list[str]:
+    def recover(self, max_attempts: int, now: float) -> None:
         self._db.execute("DELETE FROM document WHERE state = 'leased'")
-        return super().recover(max_attempts, now)
+        super().recover(max_attempts, now)
 
 
 class AKillerIsLeasedForEver(Ledger):
-    def recover(self, max_attempts: int, now: float) -> list[str]:
-        return super().recover(max_attempts * 100, now)
+    def recover(self, max_attempts: int, now: float) -> None:
+        super().recover(max_attempts * 100, now)
+
+
+class ANeighbourIsCondemned(Ledger):
+    def recover(self, max_attempts: int, now: float) -> None:
+        self._db.execute("UPDATE document SET suspect = 1 WHERE state = 'leased'")
+        super().recover(max_attempts, now)
+
+
+class TheUnluckyArePoison(Ledger):
+    def poison(self, items: Sequence[Item]) -> dict[str, str]:
+        rows = self._db.execute(
+            "SELECT digest, source FROM document WHERE state = 'dead' AND version = ?", (self.version,)
+        )
+        return dict(rows.fetchall())
 
 
 class ACrashCountsAsDone(Ledger):
-    def recover(self, max_attempts: int, now: float) -> list[str]:
+    def recover(self, max_attempts: int, now: float) -> None:
         self._db.execute("UPDATE document SET state = 'ok' WHERE state = 'leased'")
-        return super().recover(max_attempts, now)
+        super().recover(max_attempts, now)
 
 
 class TheLastNoteIsLost(Ledger):
@@ -68,6 +82,8 @@ MUTANTS = {
         AttemptsAreNotCountedWhenLeased,
         ACrashIsForgotten,
         AKillerIsLeasedForEver,
+        ANeighbourIsCondemned,
+        TheUnluckyArePoison,
         ACrashCountsAsDone,
         TheLastNoteIsLost,
         ContentIsNotLookedAt,

@@ -95,6 +95,22 @@ def test_half_open_lets_one_probe_through_and_opens_again_when_it_fails() -> Non
     assert loader.breaker.state == "open"
 
 
+def test_all_that_was_held_up_is_named_however_much_it_is() -> None:
+    loader = Loader(1)
+    documents = ["bad", *(f"d{number}" for number in range(10_500))]
+    result = loader.process_documents_with_resilience(documents)
+    assert (result.failure_count, result.failed_documents) == (10_501, documents)
+    assert len(result.error_details) == 10_501
+
+
+def test_a_function_that_exits_is_a_failure_and_no_hang() -> None:
+    class Exits(CircuitBreakerDocumentProcessor):
+        def _process_single_document(self, doc_path: str) -> None:
+            raise SystemExit(doc_path)
+
+    assert Exits().process_documents_with_resilience(["a"]).error_details == {"a": "SystemExit: a"}
+
+
 def test_failures_that_a_success_interrupts_do_not_add_up() -> None:
     loader = Loader(3)
     result = loader.process_documents_with_resilience(["bad-1", "bad-2", "a"] * 5)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from ragwatch.processing.item import identify
 from ragwatch.processing.ledger import Ledger
 
 MAX_ATTEMPTS = 3
+MEMORY = Path("/dev/shm")
+"""Where there is one: thousands of ledgers are opened and closed, and a disk would set the pace."""
 NAMES = st.sampled_from(("a", "b", "c"))
 BEHAVIOURS = ("ok", "bad", "away", "held")
 
@@ -30,6 +34,10 @@ class Known:
     state: str
     attempts: int = 0
     last_error: str | None = None
+    suspect: bool = False
+    """A process died while it was in flight: the next run tries it alone."""
+    poison: bool = False
+    """It is dead of its content."""
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -39,7 +47,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
         self.path = Path(self.folder.name) / "l.db"
         self.content = dict.fromkeys(("ab", "c"), 0)
         self.version = "1"
@@ -79,13 +87,40 @@ class LedgerMachine(RuleBasedStateMachine):
         self._model_recovers()
         ledger.write((), [(identify(self.document(name)), attempts + 1)], time.time())
         ledger.close()
-        self.model[name] = Known(text, self.version, "leased", attempts + 1, last)
+        suspect = held is not None and self._same(held, text) and held.suspect
+        self.model[name] = Known(text, self.version, "leased", attempts + 1, last, suspect)
 
     @rule(name=NAMES, behaviour=st.sampled_from(BEHAVIOURS), times=st.integers(1, 3))
     def run_alone(self, name: str, behaviour: str, times: int) -> None:
         self.behaviour[name] = behaviour
         for _ in range(times):
             self.run([name])
+
+    @rule(name=NAMES, new=st.sampled_from(("content", "version", "nothing")))
+    def run_and_run_again(self, name: str, new: str) -> None:
+        self.behaviour[name] = "ok"
+        self.run([name])
+        if new == "content":
+            self.change(name)
+        elif new == "version":
+            self.new_version()
+        self.run([name])
+
+    @rule(name=NAMES, attempts=st.integers(0, MAX_ATTEMPTS - 1), crashes=st.integers(1, 2))
+    def run_and_crash(self, name: str, attempts: int, crashes: int) -> None:
+        self.behaviour[name] = "away"
+        for _ in range(attempts):
+            self.run([name])
+        for _ in range(crashes):
+            self.crash(name)
+        self.run([name])
+
+    @rule(behaviour=st.sampled_from(("bad", "away")))
+    def run_to_death_then_its_twin(self, behaviour: str) -> None:
+        self.behaviour["a"] = behaviour
+        for _ in range(MAX_ATTEMPTS):
+            self.run(["a"])
+        self.run(["b"])
 
     @rule(names=st.lists(NAMES, min_size=1, max_size=5))
     def run(self, names: list[str]) -> None:
@@ -106,15 +141,16 @@ class LedgerMachine(RuleBasedStateMachine):
         assert set(sources) == revived
         for name in revived:
             held = self.model[name]
-            held.state, held.attempts, held.last_error = "failed", 0, None
+            held.state, held.attempts, held.last_error, held.poison = "failed", 0, None, False
 
     @invariant()
     def the_ledger_is_the_model(self) -> None:
-        ledger = self.ledger_class(self.path, version=self.version)
-        rows = ledger.known([identify(self.document(name)) for name in "abc"])
-        ledger.close()
-        assert {name: (row.state, row.attempts) for name, row in rows.items()} == {
-            name: (held.state, held.attempts) for name, held in self.model.items()
+        rows = []
+        if self.path.exists():
+            with closing(sqlite3.connect(self.path)) as db:
+                rows = db.execute("SELECT source, state, attempts, suspect FROM document").fetchall()
+        assert {name: (state, attempts, bool(suspect)) for name, state, attempts, suspect in rows} == {
+            name: (held.state, held.attempts, held.suspect) for name, held in self.model.items()
         }
         assert self.calls == self.expected_calls
 
@@ -126,13 +162,15 @@ class LedgerMachine(RuleBasedStateMachine):
     def _settled_without_a_call(self, held: Known | None, text: str) -> str | None:
         if held is not None and self._same(held, text):
             return {"ok": "unchanged", "dead": "dead"}.get(held.state)
-        dead = (other for other in self.model.values() if other.state == "dead")
+        dead = (other for other in self.model.values() if other.state == "dead" and other.poison)
         return "poison" if any(self._same(other, text) for other in dead) else None
 
     def _model_recovers(self) -> None:
         for held in self.model.values():
-            if held.state == "leased":
-                held.state = "dead" if held.attempts >= MAX_ATTEMPTS else "failed"
+            if held.state == "leased" and held.suspect and held.attempts >= MAX_ATTEMPTS:
+                held.state, held.poison = "dead", True
+            elif held.state == "leased":
+                held.state, held.suspect, held.attempts = "failed", True, min(held.attempts, MAX_ATTEMPTS - 1)
 
     def _model_runs(self, name: str) -> str:
         text = self.document(name)["text"]
@@ -146,6 +184,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if held is None or not self._same(held, text):
             held = self.model[name] = Known(text, self.version, "")
         self.expected_calls[name] += 1
+        held.suspect = False
         behaviour = self.behaviour[name]
         if behaviour == "ok":
             held.state, held.attempts, held.last_error = "ok", held.attempts + 1, None
@@ -156,6 +195,7 @@ class LedgerMachine(RuleBasedStateMachine):
         held.attempts += 1
         twice = behaviour == held.last_error == "bad"
         held.state = "dead" if twice or held.attempts >= MAX_ATTEMPTS else "failed"
+        held.poison = held.state == "dead" and twice
         held.last_error = behaviour
         return held.state
 

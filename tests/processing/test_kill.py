@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import signal
 import sqlite3
 from collections import Counter
 from pathlib import Path
@@ -10,31 +12,39 @@ from pathlib import Path
 import pytest
 
 from tests.support.procs import Process
-from tests.support.wait import wait_until
 
 DOCUMENTS = 10_000
 IN_FLIGHT = 64
+KILLS = 20
 APP = """
-import os, sys, threading
-from ragwatch import DocumentProcessor, RetryPolicy
+import itertools, os, random, signal, sys, threading
+from ragwatch import DocumentProcessor
 
-folder, total = sys.argv[1], int(sys.argv[2])
+folder, total, deadly, timeout = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 done = os.open(f"{folder}/calls.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+made = itertools.count(1)
 hang = threading.Event()
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
 
 def parse(document):
     os.write(done, f"{document}\\n".encode())
+    if next(made) == deadly:
+        threading.Timer(random.random() / 100, die).start()
     number = int(document)
     if number % 1000 == 7:
-        hang.wait(0.3)
+        hang.wait()
     if number % 33 == 5:
         raise ValueError(document)
 
 processor = DocumentProcessor(
-    parse, ledger=f"{folder}/l.db", dead_letter=f"{folder}/dead.jsonl", workers=4, max_in_flight=64, timeout=0.2,
-    max_hanging=100, retry=None, max_attempts=50,
+    parse, ledger=f"{folder}/l.db", dead_letter=f"{folder}/dead.jsonl", workers=16, max_in_flight=64, timeout=timeout,
+    max_hanging=100, retry=None, max_attempts=4,
 )
 result = processor.process(str(number) for number in range(total))
+if deadly:
+    hang.wait()  # the moment may come after the last document
 print("done", result.success_count, result.failure_count, result.skipped_count, result.deferred_count, flush=True)
 """
 
@@ -44,25 +54,14 @@ def states(folder: Path) -> Counter[str]:
         return Counter(dict(db.execute("SELECT state, count(*) FROM document GROUP BY state").fetchall()))
 
 
-def calls(folder: Path) -> int:
-    log = folder / "calls.log"
-    return log.read_bytes().count(b"\n") if log.exists() else 0
-
-
 @pytest.mark.timeout(300)
 def test_killed_at_twenty_random_moments(tmp_path: Path) -> None:
     draw = random.Random(5)
-    kills = 0
-    while kills < 20:
-        target = calls(tmp_path) + draw.randint(1, 150)
-        with Process.python("-c", APP, str(tmp_path), str(DOCUMENTS)) as process:
-            wait_until(lambda: calls(tmp_path) >= target or process.returncode is not None, 60)
-            if process.returncode is not None:
-                break
-            process.kill()
-            kills += 1
-    assert kills >= 10
-    with Process.python("-c", APP, str(tmp_path), str(DOCUMENTS)) as process:
+    for _ in range(KILLS):
+        moment = str(draw.randint(1, 450))
+        with Process.python("-c", APP, str(tmp_path), str(DOCUMENTS), moment, "0.3") as process:
+            assert process.wait(60) == -signal.SIGKILL, process.output
+    with Process.python("-c", APP, str(tmp_path), str(DOCUMENTS), "0", "3") as process:
         assert process.wait(120) == 0, process.output
         success, failure, skipped, deferred = (int(word) for word in process.stdout[-1].split()[1:])
     assert success + failure + skipped + deferred == DOCUMENTS
@@ -71,9 +70,11 @@ def test_killed_at_twenty_random_moments(tmp_path: Path) -> None:
     assert found["leased"] == found["deferred"] == 0
     bad = sum(number % 33 == 5 or number % 1000 == 7 for number in range(DOCUMENTS))
     assert found["ok"] == DOCUMENTS - bad
+    letters = [json.loads(line) for line in (tmp_path / "dead.jsonl").read_text().splitlines()]
+    assert found["dead"] <= len({letter["source"] for letter in letters})
     made = Counter((tmp_path / "calls.log").read_text().split())
     again = sum(count - 1 for name, count in made.items() if int(name) % 33 != 5 and int(name) % 1000 != 7)
-    assert again <= kills * IN_FLIGHT
+    assert again <= KILLS * IN_FLIGHT
 
 
 KILLER = """
