@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from ragwatch.codegen.conventions_page import conventions_page
 from ragwatch.codegen.grafana import dashboard_json
 from ragwatch.codegen.metrics_page import metrics_page
 from ragwatch.codegen.runbooks_page import runbooks_page
@@ -27,6 +28,7 @@ def _recording(_root: Path) -> str:
 
 FILES: dict[str, Callable[[Path], str]] = {
     "docs/metrics.md": lambda _root: metrics_page(),
+    "docs/conventions.md": lambda _root: conventions_page(),
     "docs/runbooks.md": lambda _root: runbooks_page(),
     "dashboards/prometheus/recording.yml": _recording,
     "dashboards/prometheus/alerts.yml": _alerts,

@@ -52,7 +52,7 @@ def _one_of(*allowed: str) -> Callable[[object], str | None]:
 
 _SLOT = {name: index for index, name in enumerate(Step._fields)}
 _FAST: dict[Any, type] = {_text: str, _whole: int}
-_FIELDS: dict[str, tuple[int, type | None, Callable[[Any], Any]]] = {
+FIELDS: dict[str, tuple[int, type | None, Callable[[Any], Any]]] = {
     key: (_SLOT[slot], _FAST.get(check), check)
     for key, slot, check in (
         (semconv.OUTCOME, "outcome", _one_of(*OUTCOMES)),
@@ -133,7 +133,7 @@ def to_step(
     row[_DOCUMENTS] = documents
     extra: dict[str, Any] | None = None
     for key, value in attributes.items():
-        field = _FIELDS.get(key)
+        field = FIELDS.get(key)
         if field is not None:
             slot, fast, check = field
             given: Any = value

@@ -28,9 +28,21 @@ def conventions() -> tuple[Convention, ...]:
     return (*_FIRST, *_installed(), *_LAST)
 
 
+def builtin() -> tuple[Convention, ...]:
+    """The conventions that come with ragwatch, each once, in order."""
+    return _once((*_FIRST, *_LAST))
+
+
 def documented() -> tuple[Convention, ...]:
     """Every convention once, for people."""
-    return tuple({convention.name: convention for convention in reversed(conventions())}.values())[::-1]
+    return _once(conventions())
+
+
+def _once(held: Iterable[Convention]) -> tuple[Convention, ...]:
+    found: dict[str, Convention] = {}
+    for convention in held:
+        found.setdefault(convention.name, convention)
+    return tuple(found.values())
 
 
 def recognise(span: RawSpan, scope: str) -> Seen:
