@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from queue import Empty, SimpleQueue
@@ -126,7 +127,7 @@ class Processes:
         self._keep_value = keep_value
         # spawned, not forked: this process has threads
         self._pool: Any = ProcessPool(
-            max_workers=workers, context=multiprocessing.get_context("spawn"), initializer=_without_interrupts
+            max_workers=workers, context=multiprocessing.get_context("spawn"), initializer=_child
         )
         self._done: SimpleQueue[Done] = SimpleQueue()
         self._futures: dict[int, Any] = {}
@@ -180,8 +181,18 @@ class Processes:
         self._pool.join(timeout=10)
 
 
-def _without_interrupts() -> None:
-    """Ctrl-C in a terminal reaches every process: here it is the coordinator's to end the run in good order."""
+def _child() -> None:
+    """In a parser's process: the coordinator alone ends it, and its death ends this process, whatever hangs here."""
+    import multiprocessing
     import signal
+    import threading
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches every process
+    parent = multiprocessing.parent_process()
+
+    def end_with_it() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=end_with_it, name="ragwatch-parent", daemon=True).start()

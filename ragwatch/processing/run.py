@@ -360,9 +360,13 @@ class Run:
             work, ticket = self._running.pop(token)
             self._put_back(ticket)
             self._left(work._replace(attempts=work.attempts - 1), STOPPED)
-        while self._running and time.monotonic() < until:
-            with suppress(TooManyHang):
-                self._collect(self._workers.poll(0.1))
+        interrupt = None
+        try:
+            while self._running and time.monotonic() < until:
+                with suppress(TooManyHang):
+                    self._collect(self._workers.poll(0.1))
+        except KeyboardInterrupt as error:  # told twice: what is known is recorded all the same
+            interrupt = error
         for work, ticket in self._running.values():
             self._put_back(ticket)
             self._left(work, "still running when the run was stopped")
@@ -372,6 +376,8 @@ class Run:
         for item in self._intake.parked:
             self._book.say(item.source, "deferred", reason=STOPPED)
         yield from self._book.tell(at_the_end=True)
+        if interrupt is not None:
+            raise interrupt
 
     def _put_back(self, ticket: Any) -> None:
         if self._owner.breaker is not None and ticket is not None:

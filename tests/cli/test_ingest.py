@@ -119,6 +119,19 @@ def test_an_interrupt_ends_it_in_good_order_and_it_goes_on_afterwards(home: Path
     assert rest["unchanged"] == stopped["ok"]
 
 
+def test_a_second_interrupt_ends_it_at_once_and_makes_no_suspects(home: Path) -> None:
+    (home / "state" / "slow").touch()
+    with ingest(home, "--workers", "2", "docs") as process:
+        wait_until((home / "state" / "calls").exists, 20)
+        process.signal(signal.SIGINT)
+        process.wait_line("stopping", 20)
+        process.signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    assert "Traceback" not in process.output
+    with sqlite3.connect(home / ".ragwatch" / "ingest.db") as db:
+        assert db.execute("SELECT sum(suspect), sum(state = 'leased') FROM document").fetchone() == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [

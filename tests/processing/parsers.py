@@ -18,6 +18,12 @@ def parse(document: str) -> str:
     return document.upper()
 
 
+def hang_and_tell(path: str) -> None:
+    """Writes its process's id into ``path``, then hangs."""
+    Path(path).write_text(f"{os.getpid()}\n")
+    threading.Event().wait(600)
+
+
 def guarded(document: dict[str, str]) -> str:
     """Asks a store that is away while ``folder/down`` is there, behind a breaker that all processes share."""
     import ragwatch

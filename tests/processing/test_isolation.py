@@ -11,7 +11,9 @@ import pytest
 
 from ragwatch import DocumentProcessor, RetryPolicy
 from tests.processing.parsers import guarded, parse
+from tests.support.procs import Process
 from tests.support.redis import redis_running
+from tests.support.wait import wait_until
 
 
 def test_a_parser_that_hangs_or_dies_is_ended_and_only_it(tmp_path: Path) -> None:
@@ -24,6 +26,34 @@ def test_a_parser_that_hangs_or_dies_is_ended_and_only_it(tmp_path: Path) -> Non
     assert "exit code" in result.error_details["die-1"]
     assert "process was ended" in result.error_details["hang-1"]
     assert result.error_details["bad-1"] == "ValueError: bad-1"
+
+
+ORPHANS = """
+import sys
+from ragwatch import DocumentProcessor
+from tests.processing.parsers import hang_and_tell
+
+if __name__ == "__main__":
+    DocumentProcessor(hang_and_tell, isolation="process", workers=1, timeout=600).process([sys.argv[1]])
+"""
+
+
+def test_a_parser_that_hangs_does_not_outlive_a_coordinator_that_was_killed(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(ORPHANS)
+    env = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    told = tmp_path / "pid"
+    with Process.python(tmp_path / "app.py", told, env=env) as process:
+        wait_until(lambda: told.exists() and told.read_text().endswith("\n"), 60)
+        process.kill()
+    child = int(told.read_text())
+    wait_until(lambda: not _lives(child), 20)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @pytest.mark.timeout(180)
