@@ -48,10 +48,12 @@ _EMBEDS = frozenset({"embed"})
 
 
 def _refine(span: RawSpan) -> str | None:
-    """LlamaIndex' own node postprocessors are CHAIN spans named after their method."""
-    if span.attributes.get(KIND) in {"CHAIN", "chain"} and span.name.endswith("postprocess_nodes"):
-        return "rerank"
-    return None
+    """LlamaIndex' own node postprocessors and Haystack's writers are CHAIN spans that only their name tells."""
+    if span.attributes.get(KIND) not in {"CHAIN", "chain"}:
+        return None
+    return (
+        "rerank" if span.name.endswith("postprocess_nodes") else "ingest" if span.name.endswith("Writer.run") else None
+    )
 
 
 def _extract(row: Row, span: RawSpan, step: str) -> None:

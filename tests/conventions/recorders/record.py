@@ -55,6 +55,14 @@ STORES = Environment(
     )
 )  # fmt: skip
 PYDANTIC = Environment((SDK, "pydantic-ai-slim[openai]"))
+DSPY = Environment((SDK, "dspy", "openinference-instrumentation-dspy"))
+HAYSTACK = Environment((SDK, "haystack-ai", "openinference-instrumentation-haystack"))
+MILVUS = Environment(
+    (
+        SDK, "openai", "pymilvus", "milvus-lite", "setuptools<81", "opentelemetry-instrumentation-milvus",
+        "openinference-instrumentation-openai",
+    )
+)  # fmt: skip
 
 RECORDINGS: dict[str, tuple[Environment, tuple[str, ...]]] = {
     "openinference-langgraph": (LANGGRAPH, ("langgraph_app.py", "openinference")),
@@ -63,6 +71,9 @@ RECORDINGS: dict[str, tuple[Environment, tuple[str, ...]]] = {
     "openinference-litellm": (LITELLM, ("litellm_app.py",)),
     "openinference-smolagents": (AGENTS, ("smolagents_app.py",)),
     "openinference-agno": (AGENTS, ("agno_app.py",)),
+    "openinference-dspy": (DSPY, ("dspy_app.py",)),
+    "openinference-haystack": (HAYSTACK, ("haystack_app.py",)),
+    "milvus-openllmetry": (MILVUS, ("milvus_app.py",)),
     "otel-genai-pydantic-ai": (PYDANTIC, ("pydantic_ai_app.py",)),
     "openllmetry-old-openai": (OLD, ("old_names_app.py", "openai")),
     "openllmetry-old-langchain": (OLD, ("old_names_app.py", "langchain")),
