@@ -229,6 +229,7 @@ class Pipeline:
         return origin
 
     def _query(self, record: QueryRecord) -> None:
+        self._dirty = True
         if self._prices is not None:
             record = self._prices.priced_query(record)
         if not record.counted:
@@ -237,11 +238,13 @@ class Pipeline:
             self._queries.append(record)
 
     def _loose(self, step: Step, origin: Origin) -> None:
+        self._dirty = True  # it may have waited since its row was committed
         if self._prices is not None:
             step = self._prices.priced(step)
         self._engine.observe_step(step, origin.service, origin.environment)
 
     def _count(self, metric: str, reason: str) -> None:
+        self._dirty = True
         self._engine.state.increment(metric, (reason,))
 
     def _set_aside(self, row: Row, reason: str) -> None:

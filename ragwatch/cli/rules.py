@@ -43,7 +43,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print rules, or fire one."""
     from ragwatch.monitoring.rules import RUNBOOKS, alert_rules, recording_rules, to_yaml
-    from ragwatch.monitoring.slo import Slos, load_slos, slos_of
+    from ragwatch.monitoring.slo import BUNDLED, Slos, load_slos, slos_of
 
     if not 0 < args.window_scale <= 1:
         raise ConfigError("window-scale", f"{args.window_scale} is not in (0, 1]", source="--window-scale")
@@ -56,17 +56,6 @@ def run(args: argparse.Namespace) -> int:
         return _fire(args, rules)
     print(to_yaml(rules, f"Made by `ragwatch rules` from {args.slo or 'the bundled objectives'}."), end="")
     return 0
-
-
-BUNDLED = {
-    "slos": {
-        "availability": {"target": 0.99, "min_events": 20},
-        "latency": {"target": 0.95, "threshold_s": 5, "min_events": 20},
-        "retrieval": {"target": 0.95, "min_events": 30},
-    },
-    "accuracy": {"target": 0.7, "min_judgements": 100},
-}
-"""What ``dashboards/slo.yaml`` holds; a test keeps the two alike."""
 
 
 def _fire(args: argparse.Namespace, rules: dict[str, Any]) -> int:

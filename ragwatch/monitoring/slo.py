@@ -14,6 +14,15 @@ from ragwatch.catalogue import DURATION_BUCKETS
 from ragwatch.errors import ConfigError
 
 NAMES = ("availability", "latency", "retrieval")
+BUNDLED = {
+    "slos": {
+        "availability": {"target": 0.99, "min_events": 20},
+        "latency": {"target": 0.95, "threshold_s": 5, "min_events": 20},
+        "retrieval": {"target": 0.95, "min_events": 30},
+    },
+    "accuracy": {"target": 0.7, "min_judgements": 100},
+}
+"""What ``dashboards/slo.yaml`` holds; a test keeps the two alike."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ import yaml
 
 from ragwatch.catalogue import METRICS, metric, prometheus_name
 from ragwatch.cli import main
-from ragwatch.cli.rules import BUNDLED
 from ragwatch.codegen.grafana import dashboard_json, parse
 from ragwatch.errors import CatalogueError, ConfigError
 from ragwatch.monitoring.alerts import ALERTS
@@ -21,7 +20,7 @@ from ragwatch.monitoring.boards import BOARDS, CHANGES
 from ragwatch.monitoring.panels import Board, Panel
 from ragwatch.monitoring.promql import series, wilson
 from ragwatch.monitoring.rules import alert_rules, recording_rules, to_yaml
-from ragwatch.monitoring.slo import load_slos, slos_of
+from ragwatch.monitoring.slo import BUNDLED, load_slos, slos_of
 from tests.support.paths import ROOT
 from tests.support.promtool import promtool
 
