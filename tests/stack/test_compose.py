@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -15,13 +14,12 @@ import pytest
 import yaml
 
 from ragwatch import __version__
-from tests.support.golang import BUILD_TIMEOUT_S, built
+from tests.support.compose import DOCKERFILE, SECRETS, load, report
+from tests.support.golang import BUILD_TIMEOUT_S
 from tests.support.paths import ROOT
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(BUILD_TIMEOUT_S)]
-COMPOSE, DOCKERFILE = ROOT / "docker-compose.yml", ROOT / "Dockerfile"
 EXAMPLE, PAGE = ROOT / "deploy" / "env.example", ROOT / "docs" / "deploy.md"
-SECRETS = {"RAGWATCH_AGENT_TOKEN": "a-token", "GRAFANA_ADMIN_PASSWORD": "a-password"}
 PROFILES = {
     "core": {"agent", "demo", "prometheus", "alertmanager", "grafana"},
     "full": {
@@ -32,20 +30,6 @@ PROFILES = {
 ENDS = "volumes"
 ASKED_FROM_OUTSIDE = {"collector": 13133, "tempo": 3200, "loki": 3100}
 """Images without a shell: a health check of their own cannot run in them."""
-
-
-def load(*profiles: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    lines = "".join(f"{name}={value}\n" for name, value in environment.items())
-    return subprocess.run(
-        [built("compose-check", ROOT / "deploy" / "compose-check"), COMPOSE, DOCKERFILE, *profiles],
-        input=lines, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-
-
-def report(*profiles: str, **environment: str) -> Any:
-    found = load(*profiles, **SECRETS, **environment)
-    assert found.returncode == 0, found.stderr
-    return json.loads(found.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -155,8 +139,8 @@ def test_what_the_dockerfile_copies_is_let_in_and_is_enough_to_build_the_package
     shutil.copytree(ROOT / "ragwatch", source / "ragwatch", ignore=shutil.ignore_patterns("__pycache__"))
     for name in names - {"ragwatch", "deploy/probe.py"}:
         shutil.copy(ROOT / name, source / name)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "-q", "--no-deps", "-w", tmp_path, source]
-    done = subprocess.run(pip, capture_output=True, text=True, timeout=100)
+    wheel_of = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "wheel", "--no-deps", source]
+    done = subprocess.run(wheel_of, cwd=tmp_path, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         files = wheel.namelist()

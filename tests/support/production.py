@@ -58,14 +58,14 @@ class ProductionCollector:
         if overlay:
             self._configs.append(directory / "overlay.yaml")
             self._configs[-1].write_text(yaml.safe_dump(overlay))
-        self.grpc_port, self.http_port, self._prometheus, self._telemetry, self._health, zpages = free_ports(6)
+        self.grpc_port, self.http_port, self.prometheus_port, self.telemetry_port, self._health, zpages = free_ports(6)
         self._env = {
             "COLLECTOR_GRPC_ENDPOINT": f"127.0.0.1:{self.grpc_port}",
             "COLLECTOR_HTTP_ENDPOINT": f"127.0.0.1:{self.http_port}",
-            "COLLECTOR_PROMETHEUS_ENDPOINT": f"127.0.0.1:{self._prometheus}",
+            "COLLECTOR_PROMETHEUS_ENDPOINT": f"127.0.0.1:{self.prometheus_port}",
             "COLLECTOR_HEALTH_ENDPOINT": f"127.0.0.1:{self._health}",
             "COLLECTOR_ZPAGES_ENDPOINT": f"127.0.0.1:{zpages}",
-            "COLLECTOR_TELEMETRY_PORT": str(self._telemetry),
+            "COLLECTOR_TELEMETRY_PORT": str(self.telemetry_port),
             "COLLECTOR_QUEUE_DIRECTORY": str(directory / "queue"),
             "COLLECTOR_DECISION_WAIT_AFTER_ROOT": "1s",
             "TEMPO_ENDPOINT": sink.grpc_target,
@@ -114,14 +114,14 @@ class ProductionCollector:
 
     def kpis(self) -> list[Sample]:
         """The samples of its Prometheus exporter, with exemplars."""
-        text = _get(self._prometheus, OPENMETRICS)
+        text = _get(self.prometheus_port, OPENMETRICS)
         return [sample for family in openmetrics.text_string_to_metric_families(text) for sample in family.samples]
 
     def own(self, name: str, **labels: str) -> float:
         """The sum of one of its own metrics, ``otelcol_*``."""
         return sum(
             sample.value
-            for family in parser.text_string_to_metric_families(_get(self._telemetry, "text/plain"))
+            for family in parser.text_string_to_metric_families(_get(self.telemetry_port, "text/plain"))
             for sample in family.samples
             if sample.name == name and labels.items() <= sample.labels.items()
         )
