@@ -7,6 +7,7 @@ setting or an argument is wrong.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -48,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RagwatchError as error:
         print(f"ragwatch {arguments[0]}: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader went away: | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         return 130
 
