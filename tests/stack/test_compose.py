@@ -202,3 +202,38 @@ def test_make_env_writes_secrets_that_nobody_else_has_and_reads(tmp_path: Path) 
     assert set(one) == set(SECRETS)
     assert all(one[name] != two[name] and len(one[name]) == 48 for name in SECRETS)
     assert load("core", **one).returncode == 0
+
+
+def test_grafanas_sources_are_containers_and_their_links_lead_somewhere(services: dict[str, Any]) -> None:
+    folder = ROOT / "dashboards" / "provisioning"
+    sources = yaml.safe_load((folder / "datasources" / "ragwatch.yaml").read_text())["datasources"]
+    ports = {"prometheus": 9090, "tempo": 3200, "loki": 3100, "alertmanager": 9093}
+    assert {item["uid"]: item["url"] for item in sources} == {
+        name: f"http://{name}:{port}" for name, port in ports.items()
+    }
+    assert set(ports) <= set(services)
+    uids = re.findall(r"datasourceUid: (\w+)", (folder / "datasources" / "ragwatch.yaml").read_text())
+    assert sorted(uids) == ["loki", "tempo", "tempo"]
+    (provider,) = yaml.safe_load((folder / "dashboards" / "ragwatch.yaml").read_text())["providers"]
+    mounts = {mount["target"]: Path(mount["source"]) for mount in services["grafana"]["volumes"]}
+    boards = mounts[provider["options"]["path"]]
+    home = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (boards / Path(home).name).is_file()
+    assert Path(home).parent == Path(provider["options"]["path"])
+
+
+def test_tempo_and_loki_listen_where_the_others_look_for_them(services: dict[str, Any]) -> None:
+    tempo = yaml.safe_load((ROOT / "deploy" / "tempo" / "tempo.yaml").read_text())
+    loki = yaml.safe_load((ROOT / "deploy" / "loki" / "loki.yaml").read_text())
+    asked = services["collector"]["environment"]
+    assert tempo["server"]["http_listen_port"] == ASKED_FROM_OUTSIDE["tempo"]
+    receiver = tempo["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"]
+    assert receiver.replace("0.0.0.0", "tempo") == asked["TEMPO_ENDPOINT"]
+    assert loki["server"]["http_listen_port"] == ASKED_FROM_OUTSIDE["loki"]
+    assert asked["LOKI_ENDPOINT"] == f"http://loki:{ASKED_FROM_OUTSIDE['loki']}/otlp"
+    for name, held in {
+        "tempo": tempo["storage"]["trace"]["local"]["path"],
+        "loki": loki["common"]["path_prefix"],
+    }.items():
+        volumes = [mount["target"] for mount in services[name]["volumes"] if mount["type"] == "volume"]
+        assert any(Path(held).is_relative_to(volume) for volume in volumes), "what is kept is in a volume"
