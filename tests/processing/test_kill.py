@@ -59,7 +59,7 @@ def test_killed_at_twenty_random_moments(tmp_path: Path) -> None:
     draw = random.Random(5)
     for _ in range(KILLS):
         moment = str(draw.randint(1, 450))
-        with Process.python("-c", APP, str(tmp_path), str(DOCUMENTS), moment, "0.3") as process:
+        with Process.python("-c", APP, str(tmp_path), str(DOCUMENTS), moment, "0.15") as process:
             assert process.wait(60) == -signal.SIGKILL, process.output
     with Process.python("-c", APP, str(tmp_path), str(DOCUMENTS), "0", "3") as process:
         assert process.wait(120) == 0, process.output
