@@ -1,4 +1,4 @@
-"""The whole of profile ``full`` runs, and what an app asks is followed to the panel, the alert, the trace and the line."""
+"""The whole of profile ``full`` runs: what an app asks is followed to the panel, the alert, the trace and the line."""
 
 from __future__ import annotations
 
