@@ -20,8 +20,8 @@ from ragwatch.assembly.pairs import adopt, host_of, loner
 from ragwatch.assembly.replays import Replays
 from ragwatch.assembly.roots import of_a_query
 from ragwatch.assembly.trace import assemble
-from ragwatch.conventions.decode import RawSpan
 from ragwatch.conventions.own import step_name, to_step
+from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import take_unreadable
 from ragwatch.conventions.table import OTHER, SERVER
 from ragwatch.record import QueryRecord, Step

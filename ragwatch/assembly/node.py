@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ragwatch import semconv
-from ragwatch.conventions.decode import RawSpan
 from ragwatch.conventions.own import step_name, to_step
+from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.read import fields_of, read_step
 from ragwatch.conventions.registry import recognise
 from ragwatch.conventions.table import STRUCTURE, Row, Seen
@@ -43,7 +43,7 @@ class Node:
         "scope", "seen", "span",
     )  # fmt: skip
 
-    def __init__(self, span: RawSpan, scope: str, origin: Origin) -> None:
+    def __init__(self, span: RawSpan, scope: str, origin: Origin, step: Step | None = None) -> None:
         self.span = span
         self.scope = scope
         self.origin = origin
@@ -62,7 +62,7 @@ class Node:
         self.merged: list[Node] = []
         self.lost = False
         """Its parent is not there."""
-        self._step: Step | None = None
+        self._step = step
         self._fields: dict[str, Row] = {}
 
     @property

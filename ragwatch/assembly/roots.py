@@ -70,7 +70,8 @@ def _yield_by_name(top: Node) -> None:
                 continue  # a model may help to prepare what is written
             by_hand = "traceloop.entity.name" not in node.span.attributes
             on_top = by_hand and node.parent is None and not node.lost and bool(held & ANSWERING)
-            if on_top or held & _YIELDS.get(node.role, frozenset()):
+            ours = any(other.own and other.role == node.role for other in node.below())
+            if on_top or ours or held & _YIELDS.get(node.role, frozenset()):
                 node.role = OTHER if by_hand else WORKFLOW if node.seen.is_run else TASK
 
 

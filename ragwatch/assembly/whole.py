@@ -9,7 +9,7 @@ from ragwatch.assembly.node import Node, Origin
 from ragwatch.assembly.pairs import pair_up
 from ragwatch.assembly.replays import Replays
 from ragwatch.assembly.trace import assemble
-from ragwatch.conventions.decode import RawSpan
+from ragwatch.conventions.raw import RawSpan
 from ragwatch.record import QueryRecord, Step
 
 

@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 from google.protobuf.message import DecodeError as ProtobufError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.wire_bounds import Swollen, check_bounds
 from ragwatch.conventions.wire_schema import message_class
 
+__all__ = ["DecodeError", "RawSpan", "ResourceSpans", "Scope", "decode_traces"]
 MAX_CACHED = 8192
 MAX_CACHED_LENGTH = 256
 MAX_DEPTH = 32
@@ -38,29 +40,6 @@ class Scope(NamedTuple):
 
     name: str
     version: str
-
-
-class RawSpan(NamedTuple):
-    """A span as it came; its ids are not checked. Arrays are tuples; no ``events`` and no ``links`` are None.
-
-    An event is (name, time_ns, attributes); a link is (trace_id, span_id, trace_state, attributes).
-    """
-
-    trace_id: bytes
-    span_id: bytes
-    parent_id: bytes
-    name: str
-    kind: int
-    start_ns: int
-    end_ns: int
-    attributes: dict[str, Any]
-    events: list[tuple[str, int, dict[str, Any]]] | None
-    links: list[tuple[bytes, bytes, str, dict[str, Any]]] | None
-    status_code: int
-    status_message: str
-    trace_state: str
-    flags: int
-    dropped_attributes: int
 
 
 class ResourceSpans(NamedTuple):

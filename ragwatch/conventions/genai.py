@@ -6,7 +6,7 @@ a habit and no convention stands in their files.
 
 from __future__ import annotations
 
-from ragwatch.conventions.decode import RawSpan
+from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import at, put_documents, unpack
 from ragwatch.conventions.table import (
     TASK,

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from ragwatch.conventions.decode import RawSpan
 from ragwatch.conventions.keys import keys_of
+from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.table import SERVER, Convention, Field, text
 
 Words = Sequence[str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ragwatch.conventions.decode import RawSpan
+from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import at, mapping, put_documents
 from ragwatch.conventions.table import TASK, WORKFLOW, Convention, Row, text, whole
 

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from ragwatch.conventions.decode import RawSpan
+from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import (
     MAX_DOCUMENTS,
     at,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ragwatch.conventions.decode import RawSpan
+from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.table import Convention, Field, Row, cost, flag, number, text
 
 

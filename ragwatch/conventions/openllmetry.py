@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ragwatch.conventions.decode import RawSpan
 from ragwatch.conventions.handmade import step_of_name
+from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import at, mapping, put_documents, unpack
 from ragwatch.conventions.table import TASK, WORKFLOW, Convention, Field, Row, Rule, text
 

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from ragwatch import semconv
-from ragwatch.conventions.decode import RawSpan
 from ragwatch.conventions.keys import keys_of
+from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.registry import conventions, field_table
 from ragwatch.conventions.table import Row, Seen
 from ragwatch.error_class import error_class

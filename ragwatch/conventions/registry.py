@@ -12,8 +12,8 @@ from functools import cache
 from typing import Any
 
 from ragwatch.conventions import genai, handmade, haystack, openinference, openlit, openllmetry, vector_store
-from ragwatch.conventions.decode import RawSpan
 from ragwatch.conventions.keys import keys_of
+from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.table import OTHER, SERVER, WORKFLOW, Convention, Field, Seen
 
 GROUP = "ragwatch_convention"

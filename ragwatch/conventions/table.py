@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ragwatch.conventions.decode import RawSpan
+from ragwatch.conventions.raw import RawSpan
 
 Attributes = Mapping[str, Any]
 Row = dict[str, Any]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from ragwatch.conventions.decode import RawSpan
 from ragwatch.conventions.keys import keys_of
+from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.table import STORE_READ, Attributes, Convention, Field, Row, number, text, whole
 from ragwatch.record import Document
 

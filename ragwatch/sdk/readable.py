@@ -50,6 +50,7 @@ class ForeignSpan:
         "status_message", "status_number", "trace_id", "trace_state_header",
     )  # fmt: skip
     step = None
+    taken = False
     document_list = None
 
     def __init__(self, span: ReadableSpan) -> None:

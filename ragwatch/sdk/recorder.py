@@ -23,7 +23,11 @@ from ragwatch.sdk.guard import fault
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
 
+    from ragwatch.sdk.foreign import Foreign
     from ragwatch.sdk.span import Span
+
+MAX_FOREIGN = 1000
+"""Spans of others that a query holds until it ends; further ones are the agent's to count."""
 
 
 class Recorder:
@@ -65,6 +69,7 @@ class Recorder:
         self.epoch = object()
         self.ended_spans = 0
         self.awake = False
+        self._foreign: Foreign | None = None
 
     # -- the caller's side --------------------------------------------------------------------------------------------
 
@@ -80,12 +85,27 @@ class Recorder:
                     query.steps.append(span)
                 elif span.epoch is self.epoch:
                     self.finished(span)
+            elif span.query is not None:
+                self._take(span, span.query)
             if span.flags & 1 and self.exports_spans and span.epoch is self.epoch:
                 self.export(span)
             if self.on_ended is not None and span.flags & 1:
                 self.on_ended(span)
         except Exception as error:  # noqa: BLE001  (guests behave)
             fault("ended", error)
+
+    def _take(self, span: Any, query: Any) -> None:
+        """A span of another instrumentor ended within a query of ours: the worker will see what it is."""
+        if query.end_ns or query.epoch is not self.epoch or span.epoch is not self.epoch:
+            return
+        held = query.foreign
+        if held is None:
+            query.foreign = [span]
+        elif len(held) < MAX_FOREIGN:
+            held.append(span)
+        else:
+            return
+        span.taken = True
 
     def export(self, span: Any) -> None:
         """Queue a span for export, or count it as lost."""
@@ -167,20 +187,40 @@ class Recorder:
             else self.step_of(span)
             for span in root.steps or ()
         ]
-        record = complete(
-            self.step_of(root, trace),
-            steps,
-            service=self.service,
-            environment=self.environment,
-            instance=self.instance,
-            counted=self.counts,
-        )
+        record = self._with_foreign(root, self.step_of(root, trace), steps) if root.foreign else None
+        if record is None:
+            record = complete(
+                self.step_of(root, trace),
+                steps,
+                service=self.service,
+                environment=self.environment,
+                instance=self.instance,
+                counted=self.counts,
+            )
         if root.labelled is not None:
-            label = judge(root.labelled, steps)
+            label = judge(root.labelled, record.steps)
             if label is not None:
                 record = record._replace(label=label)
                 root.attribute_map.update(label_attributes(label))
         return record
+
+    def _with_foreign(self, root: Any, top: Step, steps: Sequence[Step]) -> QueryRecord | None:
+        ours = [(root, top), *zip(root.steps or (), steps, strict=True)]
+        record = self.foreign().query(root, ours, root.foreign)
+        return None if record is None else record._replace(counted=self.counts)
+
+    def foreign(self) -> Foreign:
+        """What recognises other instrumentors' spans, loaded when there is one."""
+        if self._foreign is None:
+            from ragwatch.assembly.node import Origin
+            from ragwatch.sdk.foreign import Foreign
+
+            self._foreign = Foreign(Origin(self.service, self.environment, self.instance))
+        return self._foreign
+
+    def is_counted(self, span: Any) -> bool:
+        """Whether the KPIs of this process hold a span of another's, so that the agent must not count it."""
+        return bool(span.taken and self.counts and self.foreign().node(span).is_step)
 
     def step_of(self, span: Any, trace: str | None = None, above: str | None = None) -> Step:
         """The step that an ended span is; ``trace`` and ``above`` are its ids in hex where they are known."""

@@ -49,6 +49,9 @@ class Span(StepApi, trace.Span):
     dropped_events = 0
     dropped_links = 0
     steps: list[Any] | None = None
+    taken = False
+    """A span of another's that its query will count."""
+    node: Any = None
     labelled: tuple[frozenset[str], int, str] | None = None
     parent_remote = False
     _context: SpanContext | None = None

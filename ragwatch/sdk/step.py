@@ -26,6 +26,8 @@ class StepApi:
     step: str | None = None
     document_list: tuple[Document, ...] | None = None
     query: Any = None
+    foreign: Any = None
+    """Of a query: spans of others that ended within it."""
     content: ContentPolicy
 
     def set_attribute(self, key: str, value: Any) -> None:

@@ -105,6 +105,8 @@ class Worker:
     def _load(self, protocols: set[str]) -> None:
         """Import here what the threads will need (``export.load`` says why)."""
         try:
+            import ragwatch.sdk.foreign
+
             for protocol in protocols:
                 load(protocol)
             if "metrics" in self._signals:
@@ -175,6 +177,7 @@ class Worker:
 
     def _encode(self, span: Any) -> bytes:
         step = span.step
+        is_counted = step is None and span.taken and self.recorder.is_counted(span)
         content = self.recorder.content
         attributes: Any = content.exported(span.attribute_map)
         span.attribute_map = attributes
@@ -188,6 +191,8 @@ class Worker:
             span.link_list = [
                 (*link[:3], content.exported(link[3]) if link[3] else link[3], *link[4:]) for link in span.link_list
             ]
+        if is_counted:
+            attributes[semconv.COUNTED] = True
         if step is not None:
             attributes[semconv.STEP] = step
             if self.recorder.counts:
