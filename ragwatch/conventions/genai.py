@@ -157,6 +157,7 @@ CONVENTION = Convention(
         ),
         Field("first_chunk_s", ("gen_ai.response.time_to_first_chunk",), number, _GENERATES),
         Field("data_source", ("gen_ai.data_source.id",), text, _RETRIEVES),
+        Field("document_count", ("gen_ai.retrieval.document_count",), whole, _RETRIEVES),
         Field("top_k", ("gen_ai.request.top_k", "gen_ai.retrieval.top_k"), whole, _RETRIEVES),
         Field("session", ("gen_ai.conversation.id", "session.id"), text),
         Field("user", ("user.id", "enduser.id"), text),

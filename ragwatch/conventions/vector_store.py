@@ -34,9 +34,14 @@ _STATEMENT = re.compile(
 _SEARCHES = ("query", "search", "recommend", "similarity", "near", "hybrid", "knn", "discover", "ft.search")
 _WRITES = ("add", "insert", "upsert", "update", "upload", "delete", "write", "modify", "create", "index", "put",
            "remove", "bulk", "replace", "merge")  # fmt: skip
-_KEEPS = re.compile(r"(?:create|drop|delete|get|list|has|describe|alter|load|release|recreate)_?"
+_KEEPS = re.compile(r"(?:create|drop|delete|update|truncate|get|list|has|describe|alter|load|release|recreate)_?"
                     r"(?:collections?|index(?:es)?|class|schema|database|alias|partition|tables?|tenant)$")  # fmt: skip
 """Care for the store itself."""
+_NAMES = re.compile(
+    r"(?P<store_read>\.schema\.|\.collections\.(?:create|delete|get|list|exists)\w*$|aggregate)"
+    r"|(?P<retrieve>\.collections\.query\.get$|\.gql\.(?:get|filter)\.do$|\.gql\.query\.raw$)"
+)
+"""Weaviate's methods, as OpenLLMetry names its spans: what they do is not in their last word."""
 _TOP_K = ("db.vector.query.top_k", "db.chroma.query.n_results", "db.milvus.search.limit", "db.milvus.query.limit",
           "db.pinecone.query.top_k", "pinecone.query.top_k", "db.weaviate.query.limit", "qdrant.search.limit",
           "db.lancedb.search.limit", "db.marqo.search.limit")  # fmt: skip
@@ -58,6 +63,9 @@ def look(span: RawSpan, scope: str) -> str | None:
     said = attributes.get("db.operation.name") or attributes.get("db.operation")
     if not isinstance(said, str) or not said:
         said = span.name.rsplit(".", 1)[-1].rsplit(" ", 1)[-1]
+    named = _NAMES.search(span.name) if name == "weaviate" else None
+    if named is not None:
+        return named.lastgroup
     verb = said.lower()
     known = _verb(verb)
     if known is None and verb in {"do", "call", "execute", "request"}:  # db.weaviate.query.get.do

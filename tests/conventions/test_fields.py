@@ -221,6 +221,9 @@ def test_rerankers() -> None:
         ("weaviate", "db.weaviate.collections.query.near_text", None, "retrieve"),
         ("weaviate", "db.weaviate.data.crud_data.create", None, "ingest"),
         ("weaviate", "db.weaviate.batch.add_data_object", None, "ingest"),
+        ("weaviate", "db.weaviate.gql.get.do", "do", "retrieve"),
+        ("weaviate", "db.weaviate.collections.query.get", "get", "retrieve"),
+        ("weaviate", "db.weaviate.collections.data.insert", "insert", "ingest"),
         ("chroma", "chroma.query", "query", "retrieve"),
         ("chroma", "chroma.upsert", "upsert", "ingest"),
         ("lancedb", "lancedb.search", "search", "retrieve"),
@@ -234,6 +237,27 @@ def test_vector_stores(system: str, name: str, operation: str | None, step: str)
     assert (
         only(client(name, scope=f"opentelemetry.instrumentation.{system.lower()}", attributes=attributes)).step == step
     )
+
+
+@pytest.mark.parametrize(
+    ("system", "name", "operation"),
+    [
+        ("weaviate", "db.weaviate.schema.create_class", "create_class"),
+        ("weaviate", "db.weaviate.collections.create", "create"),
+        ("weaviate", "db.weaviate.collections.delete", "delete"),
+        ("weaviate", "db.weaviate.gql.aggregate.do", "do"),
+        ("weaviate", "db.weaviate.gql.query.get", "get"),
+        ("milvus", "milvus.create_collection", "create_collection"),
+        ("qdrant", "delete_collection kb", "delete_collection"),
+        ("chroma", "chroma.peek", "peek"),
+        ("chroma", "chroma.get", "get"),
+        ("qdrant", "qdrant.scroll", "scroll"),
+    ],
+)
+def test_reads_and_care_of_a_store_are_no_steps(system: str, name: str, operation: str) -> None:
+    attributes = {"db.system": system, "db.operation": operation}
+    told = made(client(name, scope=f"opentelemetry.instrumentation.{system}", attributes=attributes))
+    assert (told.queries, told.loose) == ([], [])
 
 
 @pytest.mark.parametrize(
