@@ -128,6 +128,27 @@ def test_builds_are_stages_that_the_dockerfile_has(services: dict[str, Any], who
     assert {held["build"]["target"] for held in services.values() if "build" in held} == {"agent", "demo"} <= stages
 
 
+@pytest.mark.parametrize("profile", sorted(PROFILES))
+def test_in_each_profile_one_service_builds_an_image_and_no_registry_is_asked_for_it(profile: str) -> None:
+    """Two builds of one tag at once race for it; a name that we do not own must not be pulled."""
+    found = report(profile)["project"]["services"].values()
+    building = [held["image"] for held in found if "build" in held]
+    assert len(building) == len(set(building))
+    for held in found:
+        if held["image"].startswith("ragwatch-"):
+            assert held["image"] in building
+            assert held["pull_policy"] == ("build" if "build" in held else "never")
+
+
+def test_what_ends_is_waited_for_by_something_that_stays(services: dict[str, Any]) -> None:
+    """Else ``up --wait`` takes its end for a failure (docker/compose#10596)."""
+    waiting = [name for name, held in services.items() if ENDS in held.get("depends_on", {})]
+    assert waiting
+    for name in waiting:
+        assert services[name]["depends_on"][ENDS]["condition"] == "service_completed_successfully"
+        assert services[name]["restart"] == "unless-stopped"
+
+
 def test_what_the_dockerfile_copies_is_let_in_and_is_enough_to_build_the_package(whole: Any, tmp_path: Path) -> None:
     """The wheel is built of the very files that the image gets."""
     copied = re.findall(r"^COPY (?!--)(.*) \S+$", DOCKERFILE.read_text(), re.MULTILINE)

@@ -80,7 +80,7 @@ def arrived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sink]:
             tmp_path_factory.mktemp("content"),
             sink,
             COLLECTOR_SAMPLE_PERCENT="100",
-            COLLECTOR_CONTENT_KEYS=r"^acme\\.(note|draft)",
+            COLLECTOR_CONTENT_KEYS="^acme[.](note|draft)$",
         ) as collector,
     ):
         spans = [
