@@ -172,5 +172,5 @@ CONVENTION = Convention(
         ("question", "gen_ai.input.messages"),
         ("answer", "gen_ai.output.messages"),
     ),
-    lacks=(("cost_usd", "a price table"),),
+    lacks=(("cost_usd", "a price table of yours: ragwatch agent --prices FILE"),),
 )  # fmt: skip

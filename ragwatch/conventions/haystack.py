@@ -79,6 +79,7 @@ CONVENTION = Convention(
     ),
     lacks=(
         ("documents", "content tracing (HAYSTACK_CONTENT_TRACING_ENABLED=true): documents and usage are content there"),
+        ("cost_usd", "a price table of yours: ragwatch agent --prices FILE"),
         ("model", "the model client's own instrumentor: the component does not say which model was asked for"),
     ),
 )

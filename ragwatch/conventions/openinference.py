@@ -210,5 +210,9 @@ CONVENTION = Convention(
         ("user", "metadata.user_id"),
         ("tenant", "metadata.tenant, tag.tags"),
     ),
-    lacks=(("top_k", "a vector store's own instrumentor"),),
+    lacks=(
+        ("top_k", "a vector store's own instrumentor"),
+        ("data_source", "a vector store's own instrumentor"),
+        ("cost_usd", "a price table of yours: ragwatch agent --prices FILE"),
+    ),
 )
