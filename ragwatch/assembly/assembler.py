@@ -45,12 +45,19 @@ class Events(NamedTuple):
     """(metric, reason)"""
 
 
+class _Done(NamedTuple):
+    """What is remembered of a trace that was handed on; one whose root never came may go on for hours."""
+
+    called: str | None
+    rooted: bool
+
+
 class _Trace:
     """The spans of one trace that wait."""
 
     __slots__ = (
-        "alone", "called", "counted", "first_row", "links", "nodes", "origin", "own_root", "raws", "root_at", "roots",
-        "since", "steps", "tells",
+        "again", "alone", "called", "counted", "first_row", "links", "nodes", "origin", "own_root", "raws", "root_at",
+        "roots", "since", "steps", "tells",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, row: int, now: float) -> None:
@@ -59,6 +66,8 @@ class _Trace:
         self.since = now
         self.root_at: float | None = None
         self.own_root = False
+        self.again = False
+        """A part of it was handed on before: what now comes without a query has come too late."""
         self.alone = False
         """A step of ragwatch's is on top of it."""
         self.called: str | None = None
@@ -103,7 +112,7 @@ class Assembler:
         self._replays = Replays()
         self._seen: set[bytes] = set()
         self._seen_before: set[bytes] = set()
-        self._done: dict[bytes, str | None] = {}
+        self._done: dict[bytes, _Done] = {}
         self._callers_silent: dict[str, None] = {}
         """Services whose callers have been seen not to report here: their own part is all that will come."""
         self.spans = 0
@@ -178,11 +187,8 @@ class Assembler:
         counted = raw.attributes.get(semconv.COUNTED) is True
         trace = self._traces.get(raw.trace_id)
         if trace is None:
-            if kind != "query" and raw.trace_id in self._done:
-                self._events.tally("ragwatch.agent.late", "after_query")
-                self._alone(step, origin, counted)
-                return
             trace = self._open(raw.trace_id, origin, row, now)
+            trace.again = raw.trace_id in self._done
         self.spans += 1
         trace.raws.append(raw)
         trace.counted = trace.counted or counted
@@ -201,15 +207,14 @@ class Assembler:
         node = Node(raw, scope, origin)
         trace = self._traces.get(raw.trace_id)
         if trace is None:
-            if raw.trace_id in self._done:
-                called = self._done[raw.trace_id]
-                if called is not None and not raw.parent_id:  # the caller reports after all
-                    self._callers_silent.pop(called, None)
+            done = self._done.get(raw.trace_id)
+            if done is not None and done.rooted:
                 if node.is_step:
-                    self._events.tally("ragwatch.agent.late", "after_query")
-                    self._alone(node.step(), origin, node.counted)
+                    self._late(node.step(), origin, node.counted)
                 return
             trace = self._open(raw.trace_id, origin, row, now)
+            if done is not None:
+                trace.again, trace.called = True, done.called
         self.spans += 1
         trace.nodes.append(node)
         if node.role in _SILENT:
@@ -251,6 +256,10 @@ class Assembler:
         if len(self._seen) >= RECENT:
             self._seen_before, self._seen = self._seen, set()
 
+    def _late(self, step: Step, origin: Origin, counted: bool) -> None:
+        self._events.tally("ragwatch.agent.late", "after_query")
+        self._alone(step, origin, counted)
+
     def _alone(self, step: Step, origin: Origin, counted: bool) -> None:
         if not counted:
             self._events.loose(step, origin)
@@ -285,11 +294,9 @@ class Assembler:
     def _finish(self, trace_id: bytes, reason: str) -> None:
         trace = self._traces.pop(trace_id)
         self.spans -= trace.size
-        self._done[trace_id] = None
-        if trace.called is not None and trace.root_at is None:
-            self._done[trace_id] = trace.called
-            if len(self._callers_silent) < MAX_SERVICES:
-                self._callers_silent[trace.called] = None
+        self._done[trace_id] = _Done(trace.called, trace.root_at is not None)
+        if trace.called is not None and trace.root_at is None and len(self._callers_silent) < MAX_SERVICES:
+            self._callers_silent[trace.called] = None
         if len(self._done) > RECENT:
             for old in list(self._done)[: RECENT // 10]:
                 del self._done[old]
@@ -299,9 +306,10 @@ class Assembler:
             self._finish_mixed(trace, reason)
         elif trace.roots:
             self._finish_own(trace)
-        elif trace.alone or not of_a_query(step.step for step in trace.steps):
+        elif trace.alone or trace.again or not of_a_query(step.step for step in trace.steps):
+            tell = self._late if trace.again and not trace.alone else self._alone
             for raw, step in zip(trace.raws, trace.steps, strict=True):
-                self._alone(step, trace.origin, raw.attributes.get(semconv.COUNTED) is True)
+                tell(step, trace.origin, raw.attributes.get(semconv.COUNTED) is True)
         else:
             self._incomplete(trace_id, trace, reason)
 
@@ -310,6 +318,10 @@ class Assembler:
         nodes = trace.nodes + [Node(raw, semconv.SCOPE_NAME, trace.origin) for raw in trace.raws]
         made = assemble(nodes)
         for record in made.queries:
+            if record.outcome == "incomplete" and trace.again:
+                for step in record.steps:
+                    self._late(step, trace.origin, record.counted)
+                continue
             if record.outcome == "incomplete":
                 self._events.tally("ragwatch.agent.incomplete", reason)
             self._events.query(record)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ragwatch.assembly.node import Node
-from ragwatch.conventions.table import CHAIN, OTHER, SERVER, STORE_READ, TASK, WORKFLOW
+from ragwatch.conventions.table import CHAIN, EVALUATION, OTHER, SERVER, STORE_READ, TASK, WORKFLOW
 
 ANSWERING = frozenset({"retrieve", "generate"})
 RUNS = frozenset({WORKFLOW, CHAIN})
@@ -93,7 +93,7 @@ def _queries(node: Node) -> list[Node]:
     """The queries at or below a node that has none around it."""
     if node.role == "query":
         return [node]
-    if node.is_step or not _answers(node):
+    if node.is_step or node.role == EVALUATION or not _answers(node):
         return _topmost(other for other in node.below() if other.role == "query")
     if node.role in RUNS:
         return [node]
@@ -149,7 +149,12 @@ def _is_whole(part: Node) -> bool:
 
 
 def _answers(node: Node) -> bool:
-    return any(other.role in ANSWERING or other.role == "query" for other in node.below())
+    return any((other.role in ANSWERING and not _is_judge(other)) or other.role == "query" for other in node.below())
+
+
+def _is_judge(node: Node) -> bool:
+    """Whether it works for an evaluation."""
+    return any(above.role == EVALUATION for above in node.above())
 
 
 def _has_answers_outside(node: Node, parts: Iterable[Node]) -> bool:

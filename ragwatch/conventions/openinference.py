@@ -82,7 +82,8 @@ def _extract(row: Row, span: RawSpan, step: str) -> None:
         held = attributes["metadata"]
         for field, value in _metadata(held) if isinstance(held, str) else ():
             row.setdefault(field, value)
-    for tag in attributes.get("tag.tags") or ():
+    tags = unpack(attributes.get("tag.tags"), "tag.tags")
+    for tag in tags if isinstance(tags, list | tuple) else ():
         if isinstance(tag, str) and tag.startswith("tenant:"):
             row.setdefault("tenant", tag[7:])
 

@@ -15,8 +15,12 @@ _OF = "traceloop.association.properties."
 
 
 def _refine(span: RawSpan) -> str | None:
-    """A model or an embedder that is called by itself is a workflow to OpenLLMetry; its name tells."""
-    return step_of_name(str(span.attributes.get(ENTITY) or span.name)) if _kind(span) == "workflow" else None
+    """A model or an embedder that is called by itself is a workflow to OpenLLMetry; its class' name tells.
+
+    A workflow that the app named itself is one.
+    """
+    name = str(span.attributes.get(ENTITY) or span.name)
+    return step_of_name(name) if _kind(span) == "workflow" and name[:1].isupper() and "_" not in name else None
 
 
 def _look(span: RawSpan, _scope: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -9,11 +10,14 @@ from ragwatch import semconv
 from ragwatch.conventions.keys import keys_of
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.registry import conventions, field_table
+from ragwatch.conventions.shapes import unreadable
 from ragwatch.conventions.table import Row, Seen
 from ragwatch.error_class import error_class
 from ragwatch.record import Step
 
 STATUS_ERROR = 2
+RAISE = os.environ.get("RAGWATCH_RAISE") == "1"
+"""In tests a fault in a convention is raised."""
 MAX_MESSAGE = 500
 _STEP_FIELDS = frozenset(Step._fields)
 QUERY_FIELDS = ("session", "user", "tenant", "prompt_version", "question", "answer")
@@ -34,7 +38,12 @@ def fields_of(span: RawSpan, seen: Seen, kind: str) -> Row:
                 row[name] = found
                 break
     for extract in keys.extractors(seen.convention, conventions()):
-        extract(row, span, kind)
+        try:
+            extract(row, span, kind)
+        except Exception:
+            if RAISE:
+                raise
+            unreadable["?"] += 1  # what nobody thought of costs its fields, never the span or the agent
     return row if None not in row.values() else {name: value for name, value in row.items() if value is not None}
 
 

@@ -98,9 +98,38 @@ def test_a_step_that_comes_too_late_is_a_step_alone() -> None:
     found.add(*USUAL[1:])
     found.assembler.release(now=2.0)
     found.add(USUAL[0], now=3.0)
+    found.assembler.release(now=200.0)
     assert [step.step for step in found.loose] == ["embed"]
     assert found.tallies["late", "after_query"] == 1
     assert len(found.queries) == 1
+
+
+def test_a_trace_may_go_on_for_hours_with_one_query_after_another() -> None:
+    found = Collected()
+    for hour in range(3):
+        now = hour * 3600.0
+        first = hour * 10
+        found.add(span("retrieve", first + 2, first + 1, start=5, end=20), now=now)
+        found.add(span("query", first + 1, 999, start=0, end=100), now=now + 1)
+        found.assembler.release(now=now + 100)
+    assert [[step.step for step in record.steps] for record in found.queries] == [["retrieve"]] * 3
+    assert found.loose == []
+    assert not found.tallies
+
+
+def test_a_session_that_is_one_trace_has_foreign_queries_for_as_long_as_it_lasts() -> None:
+    found = Collected()
+    for hour in range(3):
+        first = hour * 10
+        run = {"traceloop.span.kind": "workflow", "traceloop.entity.name": "qa"}
+        found.add(
+            span(None, first + 2, first + 1, start=5, end=20, **{"gen_ai.operation.name": "chat"}),
+            span(None, first + 1, 999, start=0, end=100, **run),
+            now=hour * 3600.0,
+        )
+        found.assembler.release(now=hour * 3600.0 + 200)
+    assert [[step.step for step in record.steps] for record in found.queries] == [["generate"]] * 3
+    assert not found.tallies
 
 
 def test_a_root_that_never_comes_is_incomplete_and_no_success() -> None:

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 from ragwatch.assembly.assembler import Assembler, Events
 from ragwatch.assembly.whole import assemble_all
+from ragwatch.conventions import read
 from ragwatch.conventions.read import fields_of, read_step
 from ragwatch.conventions.registry import recognise
 from ragwatch.conventions.table import STRUCTURE
 from tests.support.captures import Came, assembled
 from tests.support.foreign import CLIENT, INTERNAL, LOCAL, REMOTE, SERVER, Spun, spans_of
 
+read.RAISE = True
 KINDS = ("CHAIN", "AGENT", "LLM", "RETRIEVER", "EMBEDDING", "RERANKER", "TOOL", "GUARDRAIL", "EVALUATOR", "nonsense")
 OPERATIONS = ("chat", "embeddings", "retrieval", "execute_tool", "invoke_agent", "invoke_workflow", "rerank", "plan")
 NAMES = ("rag.query", "main", "retrieve", "generate_answer", "embed", "GET /ask", "batch", "ChatOpenAI.chat", "step")

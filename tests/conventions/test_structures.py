@@ -12,6 +12,7 @@ from tests.support.foreign import (
     PRODUCER,
     REMOTE,
     SERVER,
+    Spun,
     chat,
     kinds,
     llm,
@@ -255,6 +256,25 @@ def test_a_tool_or_a_model_alone_is_no_query() -> None:
     told = made(oi("TOOL", "search_docs", retriever()), llm(), chat(), retriever())
     assert told.queries == []
     assert sorted(step.step for step in told.loose) == ["generate", "generate", "retrieve", "retrieve", "tool"]
+
+
+def test_a_judge_of_answers_asks_nothing() -> None:
+    told = made(oi("EVALUATOR", "hallucination", llm()), spun("eval.run", {}, oi("EVALUATOR", "relevance", llm())))
+    assert told.queries == []
+    assert [step.step for step in told.loose] == ["generate", "generate"]
+
+
+def test_a_workflow_that_the_app_named_is_a_query_and_a_component_called_by_itself_is_none() -> None:
+    def workflow(name: str, *below: Spun) -> Spun:
+        return spun(f"{name}.workflow", {"traceloop.span.kind": "workflow", "traceloop.entity.name": name}, *below)
+
+    told = made(
+        workflow("semantic_search", search("chroma")),
+        workflow("VectorIndexRetriever", search("chroma")),
+        workflow("OpenAIEmbedding"),
+    )
+    assert [record.name for record in told.queries] == ["semantic_search.workflow"]
+    assert [step.step for step in told.loose] == ["retrieve", "embed"]
 
 
 def test_dspy_modules_are_one_query() -> None:
