@@ -43,6 +43,7 @@ LEASE = """
 INSERT INTO document (pipeline, source, digest, version, state, attempts, first_at, updated_at)
 VALUES (?,?,?,?,'leased',?,?,?) ON CONFLICT (pipeline, source) DO UPDATE SET
   suspect = CASE WHEN digest = excluded.digest AND version = excluded.version THEN suspect ELSE 0 END,
+  fingerprint = CASE WHEN digest = excluded.digest AND version = excluded.version THEN fingerprint END,
   digest = excluded.digest, version = excluded.version, state = 'leased', attempts = excluded.attempts,
   updated_at = excluded.updated_at
 """

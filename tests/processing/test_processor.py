@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragwatch import CircuitBreaker, CircuitOpen, ConfigError, DocumentProcessor, RetryPolicy
-from ragwatch.processing.ledger import LedgerInUse
+from ragwatch.processing.item import identify
+from ragwatch.processing.ledger import Ledger, LedgerInUse
 from ragwatch.processing.threads import TooManyHang
 from tests.support.wait import wait_until
 
@@ -126,6 +127,18 @@ def test_poison_is_known_by_its_fingerprint(tmp_path: Path) -> None:
     assert "same failure twice" in reason
     assert run({"id": "copy", "text": "bad-1"}) == [("dead", "same content as one, which is dead")]
     assert parser.calls["bad-1"] == 2
+
+
+def test_a_failure_of_an_earlier_version_is_not_held_against_the_next(tmp_path: Path) -> None:
+    def outcome(version: str) -> str:
+        processor = DocumentProcessor(Parser(), ledger=tmp_path / "l.db", version=version, retry=None)
+        return next(iter(processor.iter(["bad-1"]))).outcome
+
+    assert outcome("1") == "failed"
+    ledger = Ledger(tmp_path / "l.db", version="2")  # a run of the next version leases it, and is killed
+    ledger.write((), [(identify("bad-1"), 1)], 1.0)
+    ledger.close()
+    assert outcome("2") == "failed"
 
 
 def test_the_dead_can_be_tried_again(tmp_path: Path) -> None:
