@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ragwatch import semconv
 from ragwatch.assembly.calls import Calls
 from ragwatch.assembly.complete import complete
-from ragwatch.assembly.node import Node, Origin
+from ragwatch.assembly.node import Node, Origin, own_node
 from ragwatch.assembly.pairs import adopt, host_of, loner
 from ragwatch.assembly.replays import Replays
 from ragwatch.assembly.roots import of_a_query
@@ -56,7 +56,7 @@ class _Trace:
     """The spans of one trace that wait."""
 
     __slots__ = (
-        "again", "alone", "called", "counted", "first_row", "links", "nodes", "origin", "own_root", "raws", "root_at",
+        "again", "alone", "called", "counted", "first_row", "links", "nodes", "origin", "own_root", "plain", "root_at",
         "roots", "since", "steps", "tells",
     )  # fmt: skip
 
@@ -74,8 +74,8 @@ class _Trace:
         """The service of a span in it whose parent is another process'."""
         self.steps: list[Step] = []
         self.roots: list[Step] = []
-        self.raws: list[RawSpan] = []
-        """ragwatch's own spans."""
+        self.plain: set[str] | None = None
+        """Own steps that their process has not counted."""
         self.nodes: list[Node] = []
         """Everybody else's."""
         self.tells = False
@@ -83,10 +83,14 @@ class _Trace:
         self.links: dict[str, str] = {}
         self.counted = False
 
+    def has_counted(self, step: Step) -> bool:
+        """Whether the process of one of ragwatch's own steps has counted it."""
+        return self.plain is None or step.span_id not in self.plain
+
     @property
     def size(self) -> int:
         """How many spans it holds."""
-        return len(self.raws) + len(self.nodes)
+        return len(self.steps) + len(self.roots) + len(self.nodes)
 
 
 class Assembler:
@@ -119,17 +123,19 @@ class Assembler:
 
     def add(self, raw: RawSpan, origin: Origin, row: int, now: float, scope: str = "") -> None:
         """Take one span of any convention."""
-        span_id = raw.span_id
-        if len(span_id) != 8 or len(raw.trace_id) != 16:
+        key = raw.trace_id + raw.span_id
+        if len(key) != 24 or len(raw.span_id) != 8:
             self._events.tally("ragwatch.agent.decode_errors", "invalid_id")
             return
         kind = step_name(raw.attributes)
-        key = raw.trace_id + span_id
-        if key in self._seen or key in self._seen_before:
+        seen = self._seen
+        if key in seen or key in self._seen_before:
             if kind is not None:
                 self._events.tally("ragwatch.agent.duplicates", "span")
             return
-        self._remember(key)
+        seen.add(key)
+        if len(seen) >= RECENT:
+            self._seen_before, self._seen = seen, set()
         if kind is None:
             self._add_foreign(raw, scope, origin, row, now)
         else:
@@ -168,7 +174,7 @@ class Assembler:
             return None, b""
         parts: list[bytes] = []
         for trace in self._traces.values():
-            parts += [raw.trace_id + raw.span_id for raw in trace.raws]
+            parts += [bytes.fromhex(step.trace_id + step.span_id) for step in (*trace.roots, *trace.steps)]
             parts += [node.key for node in trace.nodes]
         return min(trace.first_row for trace in self._traces.values()), b"".join(parts)
 
@@ -184,14 +190,17 @@ class Assembler:
             raw.attributes,
             raw.events,
         )
-        counted = raw.attributes.get(semconv.COUNTED) is True
         trace = self._traces.get(raw.trace_id)
         if trace is None:
             trace = self._open(raw.trace_id, origin, row, now)
             trace.again = raw.trace_id in self._done
         self.spans += 1
-        trace.raws.append(raw)
-        trace.counted = trace.counted or counted
+        if raw.attributes.get(semconv.COUNTED) is True:
+            trace.counted = True
+        else:
+            if trace.plain is None:
+                trace.plain = set()
+            trace.plain.add(step.span_id)
         if kind == "query":
             trace.roots.append(step)
             trace.origin = origin
@@ -251,11 +260,6 @@ class Assembler:
         linger = self._foreign_linger_s if trace.tells or not trace.own_root else self._linger_s
         return min(at, trace.root_at + linger)
 
-    def _remember(self, key: bytes) -> None:
-        self._seen.add(key)
-        if len(self._seen) >= RECENT:
-            self._seen_before, self._seen = self._seen, set()
-
     def _late(self, step: Step, origin: Origin, counted: bool) -> None:
         self._events.tally("ragwatch.agent.late", "after_query")
         self._alone(step, origin, counted)
@@ -269,7 +273,7 @@ class Assembler:
     def _adopted(self, trace_id: bytes) -> None:
         """Move a client's span that makes up a trace to the framework's span for the same call."""
         trace = self._traces.get(trace_id)
-        if trace is None or trace.raws or not trace.tells:
+        if trace is None or trace.steps or trace.roots or not trace.tells:
             return
         call = loner(trace.nodes)
         if call is None:
@@ -308,14 +312,15 @@ class Assembler:
             self._finish_own(trace)
         elif trace.alone or trace.again or not of_a_query(step.step for step in trace.steps):
             tell = self._late if trace.again and not trace.alone else self._alone
-            for raw, step in zip(trace.raws, trace.steps, strict=True):
-                tell(step, trace.origin, raw.attributes.get(semconv.COUNTED) is True)
+            for step in trace.steps:
+                tell(step, trace.origin, trace.has_counted(step))
         else:
             self._incomplete(trace_id, trace, reason)
 
     def _finish_mixed(self, trace: _Trace, reason: str) -> None:
         """A trace in which other conventions say something."""
-        nodes = trace.nodes + [Node(raw, semconv.SCOPE_NAME, trace.origin) for raw in trace.raws]
+        own = (*trace.roots, *trace.steps)
+        nodes = trace.nodes + [own_node(step, trace.origin, counted=trace.has_counted(step)) for step in own]
         made = assemble(nodes)
         for record in made.queries:
             if record.outcome == "incomplete" and trace.again:

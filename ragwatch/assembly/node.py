@@ -134,6 +134,31 @@ def _is_clients(span: RawSpan, scope: str) -> bool:
     return span.kind == _KIND_CLIENT or "instrumentation" in lowered or "openlit" in lowered
 
 
+def own_node(step: Step, origin: Origin, *, counted: bool) -> Node:
+    """The node of one of ragwatch's own steps, whose span is not kept: the step says all of it."""
+    attributes: dict[str, object] = {semconv.STEP: step.step}
+    if counted:
+        attributes[semconv.COUNTED] = True
+    span = RawSpan(
+        bytes.fromhex(step.trace_id),
+        bytes.fromhex(step.span_id),
+        bytes.fromhex(step.parent_id or ""),
+        step.name,
+        0,
+        step.start_ns,
+        step.end_ns,
+        attributes,
+        None,
+        None,
+        2 if step.outcome == "error" else 0,
+        "",
+        "",
+        0,
+        0,
+    )
+    return Node(span, semconv.SCOPE_NAME, origin, step)
+
+
 def link(nodes: Iterable[Node]) -> list[Node]:
     """Hang the nodes of one trace on one another; those on top, in order of start, whatever order they came in."""
     ordered = sorted(nodes, key=_place)
