@@ -56,7 +56,7 @@ def _worst(labels: str) -> str:
     return "{{ range " + query + " | query }}{{ .Labels.step }} ({{ .Labels.error_class }}){{ end }}" + labels
 
 
-_ERRORS = total(rate(_count("error"), "{w}"), *BY)
+_ERRORS = total(rate(series("rag.query.errors"), "{w}"), *BY, "step")
 _ALL = total(rate(_count(ANSWERED), "{w}"), *BY)
 
 
@@ -89,9 +89,10 @@ _QUERIES_SEEN = series("rag.query.duration", "_count")
 ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         "RagErrorRate", "page",
-        f"{_ERRORS} / ({_ALL} > 0) > 0.1 and {_enough(_count(ANSWERED), 20)}", 300, 60,
-        "{{ $value | humanizePercentage }} of {{ $labels.service }}'s queries fail; most in " + _worst(""),
-        "More than one query in ten failed over five minutes.",
+        f"{_ERRORS} / on (service, environment) group_left () ({_ALL} > 0) > 0.1 "
+        f"and on (service, environment) {_enough(_count(ANSWERED), 20)}", 300, 60,
+        "{{ $value | humanizePercentage }} of {{ $labels.service }}'s queries fail in {{ $labels.step }}; most in " + _worst(""),
+        "One step was the cause of the failure of more than one query in ten over five minutes.",
         "topk(5, sum by (step, error_class) (rate(rag_query_errors_total[5m])))",
         "The step's dependency: restart or fail over what it calls; `rate_limited`: lower the load or ask for more quota; "
         "`auth`: a key ran out; `context_length`: a prompt or the number of documents grew.",
