@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from ragwatch import semconv
 from ragwatch.assembly.calls import Calls
-from ragwatch.assembly.complete import complete
+from ragwatch.assembly.complete import complete, incomplete
 from ragwatch.assembly.node import Node, Origin, own_node
 from ragwatch.assembly.pairs import adopt, host_of, loner
 from ragwatch.assembly.replays import Replays
@@ -315,7 +315,16 @@ class Assembler:
             for step in trace.steps:
                 tell(step, trace.origin, trace.has_counted(step))
         else:
-            self._incomplete(trace_id, trace, reason)
+            self._events.tally("ragwatch.agent.incomplete", reason)
+            self._events.query(
+                incomplete(
+                    trace.steps[0].parent_id or "",
+                    trace.steps,
+                    trace_id=trace_id.hex(),
+                    origin=trace.origin,
+                    counted=trace.counted,
+                )
+            )
 
     def _finish_mixed(self, trace: _Trace, reason: str) -> None:
         """A trace in which other conventions say something."""
@@ -349,26 +358,6 @@ class Assembler:
                     counted=trace.counted,
                 )
             )
-
-    def _incomplete(self, trace_id: bytes, trace: _Trace, reason: str) -> None:
-        """A query whose root never came: not a success, and not forgotten."""
-        self._events.tally("ragwatch.agent.incomplete", reason)
-        steps = trace.steps
-        first = min(step.start_ns for step in steps)
-        last = max(step.end_ns for step in steps)
-        root = Step(
-            "query", "query", steps[0].parent_id or "", None, first, last, trace_id=trace_id.hex(), outcome="incomplete"
-        )
-        self._events.query(
-            complete(
-                root,
-                steps,
-                service=trace.origin.service,
-                environment=trace.origin.environment,
-                instance=trace.origin.instance,
-                counted=trace.counted,
-            )
-        )
 
 
 def _by_root(roots: list[Step], steps: list[Step], links: dict[str, str]) -> dict[str, list[Step]]:

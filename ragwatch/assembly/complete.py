@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ragwatch.assembly.critical_path import critical_path, flat_critical_path
+from ragwatch.assembly.node import Origin
 from ragwatch.conventions.own import query_fields
 from ragwatch.record import QueryRecord, Step
 
@@ -63,6 +64,23 @@ def complete(
         instance=instance,
         counted=counted,
         **fields,
+    )
+
+
+def incomplete(span_id: str, steps: Sequence[Step], *, trace_id: str, origin: Origin, counted: bool) -> QueryRecord:
+    """The record of a query whose own span, ``span_id``, never came: not a success, and not forgotten.
+
+    It lasts from the first start to the last end of its ``steps``, of which there is at least one.
+    """
+    first = min(step.start_ns for step in steps)
+    last = max(step.end_ns for step in steps)
+    return complete(
+        Step("query", "query", span_id, None, first, last, trace_id=trace_id, outcome="incomplete"),
+        steps,
+        service=origin.service,
+        environment=origin.environment,
+        instance=origin.instance,
+        counted=counted,
     )
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ragwatch import semconv
 from ragwatch.assembly.collapse import collapse, whole_step
-from ragwatch.assembly.complete import complete
+from ragwatch.assembly.complete import complete, incomplete
 from ragwatch.assembly.node import Node, Origin, link
 from ragwatch.assembly.roots import ANSWERING, of_a_query, settle_roles
 from ragwatch.conventions.keys import keys_of
@@ -47,7 +47,16 @@ def assemble(nodes: Iterable[Node]) -> Made:
     for root in roots:
         _query(root, of_query[id(root)], made)
     for group in _lost_queries(left, tops):
-        _incomplete(group, made)
+        first = group[0]
+        made.queries.append(
+            incomplete(
+                first.span.parent_id.hex(),
+                [whole_step(node) for node in group],
+                trace_id=first.span.trace_id.hex(),
+                origin=first.origin,
+                counted=any(node.counted for node in group),
+            )
+        )
         taken = {id(node) for node in group}
         left = [node for node in left if id(node) not in taken]
     for node in left:
@@ -131,30 +140,3 @@ def _lost_queries(left: Sequence[Node], tops: Sequence[Node]) -> list[list[Node]
         if any(node.role in ANSWERING for node in group) or of_a_query(node.role for node in group if node.own):
             groups.append(group)
     return groups
-
-
-def _incomplete(nodes: Sequence[Node], made: Made) -> None:
-    """A query whose own span never came: not a success, and not forgotten."""
-    first = nodes[0]
-    steps = [whole_step(node) for node in nodes]
-    root = Step(
-        "query",
-        "query",
-        first.span.parent_id.hex(),
-        None,
-        min(step.start_ns for step in steps),
-        max(step.end_ns for step in steps),
-        trace_id=first.span.trace_id.hex(),
-        outcome="incomplete",
-    )
-    counted = any(node.counted for node in nodes)
-    made.queries.append(
-        complete(
-            root,
-            steps,
-            service=first.origin.service,
-            environment=first.origin.environment,
-            instance=first.origin.instance,
-            counted=counted,
-        )
-    )

@@ -84,10 +84,9 @@ def _streamed(row: Row, span: RawSpan) -> None:
             return
     if "first_chunk_s" in row:
         return
-    for name, time_ns, _ in span.events or ():
-        if name in _CHUNKS:
-            row["first_chunk_s"] = max(0, time_ns - span.start_ns) / 1e9
-            return
+    after = span.seconds_until(_CHUNKS)
+    if after is not None:
+        row["first_chunk_s"] = after
 
 
 CONVENTION = Convention(

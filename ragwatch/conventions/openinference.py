@@ -39,6 +39,7 @@ KIND = "openinference.span.kind"
 DOCUMENTS = "retrieval.documents."
 RERANKED = "reranker.output_documents."
 FIRST_CHUNK = "First Token Stream Event"
+_CHUNKS = frozenset({FIRST_CHUNK})
 _RESPONSE_ID = re.compile(r'"id":\s?"((?:chatcmpl|cmpl|msg|resp|gen)[-_][^"\\]{4,128})"')
 _NO_COST = re.compile(r'"total_cost":\s?0(?:\.0)?[,}]')
 _IN_METADATA = (("user_id", "user"), ("session_id", "session"), ("prompt_version", "prompt_version"),
@@ -66,7 +67,9 @@ def _extract(row: Row, span: RawSpan, step: str) -> None:
     elif step in {"generate", "embed"}:
         _models(row, span, step)
         if step == "generate":
-            _streamed(row, span)
+            after = span.seconds_until(_CHUNKS)
+            if after is not None:
+                row["first_chunk_s"] = after
             output = attributes.get("output.value")
             if isinstance(output, str):
                 head = output[:200_000]
@@ -154,13 +157,6 @@ def _models(row: Row, span: RawSpan, step: str) -> None:
     row["model"] = asked
     if named is not None and (named != asked or (step == "embed" and "output.value" in span.attributes)):
         row.setdefault("response_model", named)
-
-
-def _streamed(row: Row, span: RawSpan) -> None:
-    for name, time_ns, _ in span.events or ():
-        if name == FIRST_CHUNK:
-            row["first_chunk_s"] = max(0, time_ns - span.start_ns) / 1e9
-            return
 
 
 CONVENTION = Convention(

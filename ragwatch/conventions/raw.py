@@ -26,3 +26,10 @@ class RawSpan(NamedTuple):
     trace_state: str
     flags: int
     dropped_attributes: int
+
+    def seconds_until(self, events: frozenset[str]) -> float | None:
+        """From its start to the first event that has one of those names; None where there is none."""
+        for name, time_ns, _ in self.events or ():
+            if name in events:
+                return max(0, time_ns - self.start_ns) / 1e9
+        return None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from time import time_ns
 from typing import Any
 
 from ragwatch.errors import ConfigError, RagwatchError
 from ragwatch.processing.failure import Failure, failure_of, hang, named_failure
-from ragwatch.processing.work import Done, attempt, attempts
+from ragwatch.processing.work import Done, attempt, attempts, ended
 
 
 class Futures:
@@ -76,13 +76,7 @@ class Futures:
 
     def poll(self, timeout_s: float) -> list[Done]:
         """What has ended; waits at most so long for the first."""
-        found: list[Done] = []
-        try:
-            found += self._done.get(timeout=timeout_s)
-            while True:
-                found += self._done.get_nowait()
-        except Empty:
-            return found
+        return [one for part in ended(self._done, timeout_s) for one in part]
 
     def next_timeout(self) -> float | None:
         """The executor has limits of its own."""
@@ -163,13 +157,7 @@ class Processes:
 
     def poll(self, timeout_s: float) -> list[Done]:
         """What has ended; waits at most so long for the first."""
-        found: list[Done] = []
-        try:
-            found.append(self._done.get(timeout=timeout_s))
-            while True:
-                found.append(self._done.get_nowait())
-        except Empty:
-            return found
+        return ended(self._done, timeout_s)
 
     def next_timeout(self) -> float | None:
         """The pool watches the time itself."""

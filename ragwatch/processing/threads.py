@@ -13,7 +13,7 @@ from typing import Any
 
 from ragwatch.errors import RagwatchError
 from ragwatch.processing.failure import failure_of, hang
-from ragwatch.processing.work import Done, attempt, is_async
+from ragwatch.processing.work import Done, attempt, ended, is_async
 
 
 class TooManyHang(RagwatchError):
@@ -72,13 +72,7 @@ class Threads:
             self._give_up_on_the_late()
         found = list(self._ready)
         self._ready.clear()
-        try:
-            if not found:
-                found.append(self._done.get(timeout=timeout_s))
-            while True:
-                found.append(self._done.get_nowait())
-        except Empty:
-            return found
+        return found + ended(self._done, 0.0 if found else timeout_s)
 
     def next_timeout(self) -> float | None:
         """Seconds until a call that runs now is late."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import pickle
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 from time import time_ns
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ragwatch.processing.failure import Failure, RemoteError, failure_of
 
+T = TypeVar("T")
 MAX_ERROR_BYTES = 1 << 16
 
 
@@ -42,6 +44,17 @@ class Done(NamedTuple):
         if self.failure.error_type == "TimeoutError":
             return TimeoutError(self.failure.message)
         return RemoteError(self.failure)
+
+
+def ended(done: SimpleQueue[T], timeout_s: float) -> list[T]:
+    """All that is in the queue; waits at most so long for the first."""
+    found: list[T] = []
+    try:
+        found.append(done.get(timeout=timeout_s))
+        while True:
+            found.append(done.get_nowait())
+    except Empty:
+        return found
 
 
 def attempt(

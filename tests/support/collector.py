@@ -12,6 +12,7 @@ from typing import Any, Self
 import yaml
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.support.endpoints import Endpoints
 from tests.support.golang import BUILD_TIMEOUT_S as BUILD_TIMEOUT_S  # noqa: PLC0414  (for those who use a collector)
 from tests.support.golang import built
 from tests.support.paths import ROOT
@@ -26,7 +27,7 @@ def collector_binary() -> Path:
     return built("otelcol", SOURCES)
 
 
-class Collector:
+class Collector(Endpoints):
     """A running collector that writes all it gets to a file and, given a URL, hands it on by OTLP/HTTP.
 
     ``config`` is laid over the standard one (mappings are merged, anything else replaces); ``received`` reads the file.
@@ -42,16 +43,6 @@ class Collector:
         self._process: Process | None = None
         self.http_port = 0
         self.grpc_port = 0
-
-    @property
-    def http_url(self) -> str:
-        """Its OTLP/HTTP endpoint."""
-        return f"http://127.0.0.1:{self.http_port}"
-
-    @property
-    def grpc_target(self) -> str:
-        """Its OTLP/gRPC endpoint."""
-        return f"127.0.0.1:{self.grpc_port}"
 
     def messages(self) -> list[Any]:
         """The trace requests in its file so far, as ``opentelemetry.proto`` reads them."""

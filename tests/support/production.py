@@ -16,6 +16,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.samples import Sample
 
 from tests.support.collector import collector_binary
+from tests.support.endpoints import Endpoints
 from tests.support.paths import ROOT
 from tests.support.procs import Process
 from tests.support.sink import Sink
@@ -44,7 +45,7 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-class ProductionCollector:
+class ProductionCollector(Endpoints):
     """The production pipeline, its Tempo and Loki a sink; a context manager that can be killed and started again.
 
     ``overlay`` is a second configuration file, as somebody would add one: mappings are merged, lists replaced.
@@ -73,16 +74,6 @@ class ProductionCollector:
             **environment,
         }
         self.process: Process | None = None
-
-    @property
-    def http_url(self) -> str:
-        """Its OTLP/HTTP endpoint."""
-        return f"http://127.0.0.1:{self.http_port}"
-
-    @property
-    def grpc_target(self) -> str:
-        """Its OTLP/gRPC endpoint."""
-        return f"127.0.0.1:{self.grpc_port}"
 
     def start(self) -> None:
         """Start it (again)."""

@@ -34,6 +34,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from tests.support.endpoints import Endpoints
+
 JSON = "application/json"
 PROTOBUF = "application/x-protobuf"
 
@@ -134,26 +136,13 @@ class Received:
         return request.FromString(self.body)
 
 
-class SinkReader:
+class SinkReader(Endpoints):
     """What can be asked of a sink, in whatever process it is."""
-
-    http_port: int
-    grpc_port: int
 
     @property
     def received(self) -> list[Received]:
         """The accepted requests."""
         raise NotImplementedError
-
-    @property
-    def http_url(self) -> str:
-        """For ``OTEL_EXPORTER_OTLP_ENDPOINT`` with HTTP."""
-        return f"http://127.0.0.1:{self.http_port}"
-
-    @property
-    def grpc_target(self) -> str:
-        """For a gRPC channel."""
-        return f"127.0.0.1:{self.grpc_port}"
 
     def messages(self, signal: str) -> list[Any]:
         """The accepted requests of a signal, decoded."""
