@@ -24,9 +24,10 @@ from ragwatch.agent.streams import Streams
 from ragwatch.assembly.assembler import Assembler, Events, Origin
 from ragwatch.config.agent_values import AgentValues, from_environment
 from ragwatch.config.prices import Prices, read_prices
-from ragwatch.conventions.decode import DecodeError, decode_traces
+from ragwatch.conventions.decode import DecodeError, ResourceSteps, decode_steps
 from ragwatch.conventions.decode_json import decode_traces_json, json_to_protobuf
 from ragwatch.conventions.evaluation import judgements
+from ragwatch.conventions.own_wire import OwnTrace
 from ragwatch.kpi.engine import Engine
 from ragwatch.kpi.otlp import data_points, from_request, log_records
 from ragwatch.record import QueryRecord, Step
@@ -179,13 +180,21 @@ class Pipeline:
             self._set_aside(row, f"decode: {error}"[:200])
 
     def _traces(self, row: Row, only: set[bytes] | None = None) -> None:
-        decoded = decode_traces_json(row.body) if row.format == JSON else decode_traces(row.body)
+        if row.format == JSON:
+            decoded = [ResourceSteps(group.resource, [], group.scopes) for group in decode_traces_json(row.body)]
+        else:
+            decoded = decode_steps(row.body)
         now = monotonic()
         add = self._assembler.add
         if only is None:
-            self._received(row, sum(len(spans) for _, scopes in decoded for _, spans in scopes))
-        for resource, scopes in decoded:
+            own = sum(len(trace.span_ids) for group in decoded for trace in group.own)
+            self._received(row, own + sum(len(spans) for group in decoded for _, spans in group.scopes))
+        for resource, traces, scopes in decoded:
             origin = self._origin(resource)
+            for trace in traces:
+                if only is not None:
+                    trace = _waiting(trace, only)  # noqa: PLW2901
+                self._assembler.add_own(trace, origin, row.id, now)
             for scope, spans in scopes:
                 for raw in spans:
                     if only is None or raw.trace_id + raw.span_id in only:
@@ -250,6 +259,11 @@ class Pipeline:
     def _set_aside(self, row: Row, reason: str) -> None:
         self._count("ragwatch.agent.dead_letters", reason.split(":", 1)[0])
         self._dead.append((row, reason))
+
+
+def _waiting(trace: OwnTrace, keys: set[bytes]) -> OwnTrace:
+    """The part of a trace whose ids (trace and span, 24 bytes) are among ``keys``."""
+    return trace.part(lambda span_id: trace.trace_id + span_id in keys)
 
 
 def prices_of(settings: AgentValues) -> Prices | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
+from math import inf
 from typing import Any, NamedTuple
 
 from ragwatch import semconv
@@ -21,12 +22,14 @@ from ragwatch.assembly.replays import Replays
 from ragwatch.assembly.roots import of_a_query
 from ragwatch.assembly.trace import assemble
 from ragwatch.conventions.own import step_name, to_step
+from ragwatch.conventions.own_wire import OwnTrace
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import take_unreadable
 from ragwatch.conventions.table import OTHER, SERVER
 from ragwatch.record import QueryRecord, Step
 
 __all__ = ["Assembler", "Events", "Origin"]
+KEY_BYTES, SPAN_ID_BYTES = 24, 8
 RECENT = 30_000
 """Span ids in each of the two generations that are remembered against duplicates, and recent traces."""
 CALLER_LINGERS = 10
@@ -52,12 +55,15 @@ class _Done(NamedTuple):
     rooted: bool
 
 
+_WHOLE = _Done(None, rooted=True)
+
+
 class _Trace:
     """The spans of one trace that wait."""
 
     __slots__ = (
-        "again", "alone", "called", "counted", "first_row", "links", "nodes", "origin", "own_root", "plain", "root_at",
-        "roots", "since", "steps", "tells",
+        "again", "alone", "called", "counted", "first_row", "links", "nodes", "origin", "own_root", "root_at", "roots",
+        "since", "steps", "tells", "uncounted",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, row: int, now: float) -> None:
@@ -74,7 +80,7 @@ class _Trace:
         """The service of a span in it whose parent is another process'."""
         self.steps: list[Step] = []
         self.roots: list[Step] = []
-        self.plain: set[str] | None = None
+        self.uncounted: list[str] = []
         """Own steps that their process has not counted."""
         self.nodes: list[Node] = []
         """Everybody else's."""
@@ -85,7 +91,7 @@ class _Trace:
 
     def has_counted(self, step: Step) -> bool:
         """Whether the process of one of ragwatch's own steps has counted it."""
-        return self.plain is None or step.span_id not in self.plain
+        return not self.uncounted or step.span_id not in self.uncounted
 
     @property
     def size(self) -> int:
@@ -112,6 +118,9 @@ class Assembler:
         self._max_spans = max_spans
         self._traces: dict[bytes, _Trace] = {}
         self._due: list[tuple[float, bytes]] = []
+        """When a trace with a root may be whole."""
+        self._old_at = inf
+        """When the next trace may have waited for too long."""
         self._calls = Calls()
         self._replays = Replays()
         self._seen: set[bytes] = set()
@@ -123,42 +132,58 @@ class Assembler:
 
     def add(self, raw: RawSpan, origin: Origin, row: int, now: float, scope: str = "") -> None:
         """Take one span of any convention."""
+        kind = step_name(raw.attributes)
+        if kind is not None:
+            self.add_own(_own_trace(raw, kind), origin, row, now)
+            return
         key = raw.trace_id + raw.span_id
-        if len(key) != 24 or len(raw.span_id) != 8:
+        if len(key) != KEY_BYTES or len(raw.span_id) != SPAN_ID_BYTES:
             self._events.tally("ragwatch.agent.decode_errors", "invalid_id")
             return
-        kind = step_name(raw.attributes)
-        seen = self._seen
-        if key in seen or key in self._seen_before:
-            if kind is not None:
-                self._events.tally("ragwatch.agent.duplicates", "span")
+        if key in self._seen or key in self._seen_before:
             return
-        seen.add(key)
-        if len(seen) >= RECENT:
-            self._seen_before, self._seen = seen, set()
-        if kind is None:
-            self._add_foreign(raw, scope, origin, row, now)
+        self._seen.add(key)
+        self._forget()
+        self._add_foreign(raw, scope, origin, row, now)
+
+    def add_own(self, came: OwnTrace, origin: Origin, row: int, now: float) -> None:
+        """Take ragwatch's own spans of one trace, as one request holds them."""
+        trace_id = came.trace_id
+        keys = {trace_id + span_id for span_id in came.span_ids}
+        if len(keys) != len(came.span_ids) or not self._are_new(keys):
+            came = self._new_of(came)
+        size = len(came.span_ids)
+        if not size:
+            return
+        self._seen |= keys
+        self._forget()
+        trace = self._traces.get(trace_id)
+        if trace is None:
+            trace = self._open(trace_id, origin, row, now)
+            trace.again = trace_id in self._done
+        self.spans += size
+        trace.steps += came.steps
+        if came.uncounted:
+            trace.uncounted += came.uncounted
+        if len(came.uncounted) < size:
+            trace.counted = True
+        if came.roots:
+            trace.roots += came.roots
+            trace.origin = origin
+        elif came.alone:
+            trace.alone = True
         else:
-            self._add_own(raw, kind, origin, row, now)
+            return
+        trace.own_root = True
+        self._rooted(trace_id, trace, now)
 
     def release(self, now: float) -> None:
         """Hand on what is whole, what is too old, and, over the bound, what has waited longest."""
-        due: dict[bytes, None] = {}
-        while self._due and self._due[0][0] <= now:
-            trace_id = heappop(self._due)[1]
-            trace = self._traces.get(trace_id)
-            if trace is not None and self._deadline(trace) <= now:
-                due[trace_id] = None
-        for trace_id in due:
-            self._adopted(trace_id)
-        for trace_id in due:
-            self._adopting(trace_id)
-        self._replays.mark(
-            node for trace_id in due if trace_id in self._traces for node in self._traces[trace_id].nodes
-        )
-        for trace_id in due:
-            if trace_id in self._traces:
-                self._finish(trace_id, "no_root")
+        mixed = self._finish_due_own(now)
+        if mixed:
+            self._finish_mixing(mixed)
+        if now >= self._old_at:
+            self._finish_old(now)
         for attribute, count in take_unreadable().items():
             for _ in range(count):
                 self._events.tally("ragwatch.agent.unreadable", attribute)
@@ -180,37 +205,29 @@ class Assembler:
 
     # -- taking -------------------------------------------------------------------------------------------------------
 
-    def _add_own(self, raw: RawSpan, kind: str, origin: Origin, row: int, now: float) -> None:
-        step = to_step(
-            kind,
-            raw.name,
-            (raw.trace_id.hex(), raw.span_id.hex(), raw.parent_id.hex() or None),
-            (raw.start_ns, raw.end_ns),
-            (raw.status_code, raw.status_message),
-            raw.attributes,
-            raw.events,
-        )
-        trace = self._traces.get(raw.trace_id)
-        if trace is None:
-            trace = self._open(raw.trace_id, origin, row, now)
-            trace.again = raw.trace_id in self._done
-        self.spans += 1
-        if raw.attributes.get(semconv.COUNTED) is True:
-            trace.counted = True
-        else:
-            if trace.plain is None:
-                trace.plain = set()
-            trace.plain.add(step.span_id)
-        if kind == "query":
-            trace.roots.append(step)
-            trace.origin = origin
-            trace.own_root = True
-            self._rooted(raw.trace_id, trace, now)
-        else:
-            trace.steps.append(step)
-            if not raw.parent_id:  # no query will come: an ingestion, with what lies below it
-                trace.own_root = trace.alone = True
-                self._rooted(raw.trace_id, trace, now)
+    def _are_new(self, keys: set[bytes]) -> bool:
+        return keys.isdisjoint(self._seen) and keys.isdisjoint(self._seen_before) and set(map(len, keys)) == {KEY_BYTES}
+
+    def _new_of(self, came: OwnTrace) -> OwnTrace:
+        """What of it did not come before, each once; the rest is counted."""
+        keys: set[bytes] = set()
+
+        def is_new(span_id: bytes) -> bool:
+            key = came.trace_id + span_id
+            if len(key) != KEY_BYTES or len(span_id) != SPAN_ID_BYTES:
+                self._events.tally("ragwatch.agent.decode_errors", "invalid_id")
+                return False
+            if key in keys or key in self._seen or key in self._seen_before:
+                self._events.tally("ragwatch.agent.duplicates", "span")
+                return False
+            keys.add(key)
+            return True
+
+        return came.part(is_new)
+
+    def _forget(self) -> None:
+        if len(self._seen) >= RECENT:
+            self._seen_before, self._seen = self._seen, set()
 
     def _add_foreign(self, raw: RawSpan, scope: str, origin: Origin, row: int, now: float) -> None:
         node = Node(raw, scope, origin)
@@ -245,7 +262,7 @@ class Assembler:
 
     def _open(self, trace_id: bytes, origin: Origin, row: int, now: float) -> _Trace:
         trace = self._traces[trace_id] = _Trace(origin, row, now)
-        heappush(self._due, (now + self._incomplete_after_s, trace_id))
+        self._old_at = min(self._old_at, now + self._incomplete_after_s)
         return trace
 
     def _rooted(self, trace_id: bytes, trace: _Trace, now: float) -> None:
@@ -269,6 +286,50 @@ class Assembler:
             self._events.loose(step, origin)
 
     # -- handing on ---------------------------------------------------------------------------------------------------
+
+    def _finish_due_own(self, now: float) -> dict[bytes, None]:
+        """Finish the traces of ragwatch's own spans alone that are due; those with others are returned."""
+        mixed: dict[bytes, None] = {}
+        due, traces = self._due, self._traces
+        while due and due[0][0] <= now:
+            trace_id = heappop(due)[1]
+            trace = traces.get(trace_id)
+            if trace is not None and self._deadline(trace) <= now:
+                if trace.nodes:
+                    mixed[trace_id] = None
+                else:
+                    self._finish(trace_id, "no_root")
+        return mixed
+
+    def _finish_mixing(self, due: dict[bytes, None]) -> None:
+        """Finish traces that hold others' spans, each with what belongs to it from traces of its own."""
+        for trace_id in due:
+            self._adopted(trace_id)
+        for trace_id in due:
+            self._adopting(trace_id)
+        self._replays.mark(
+            node for trace_id in due if trace_id in self._traces for node in self._traces[trace_id].nodes
+        )
+        for trace_id in due:
+            if trace_id in self._traces:
+                self._finish(trace_id, "no_root")
+
+    def _finish_old(self, now: float) -> None:
+        """Finish the traces whose time is up.
+
+        All are looked at, but no oftener than once a second: an entry in the heap for each would stay for minutes after
+        most traces are done.
+        """
+        last = now - self._incomplete_after_s
+        mixed: dict[bytes, None] = {}
+        for trace_id in [trace_id for trace_id, trace in self._traces.items() if trace.since <= last]:
+            if self._traces[trace_id].nodes:
+                mixed[trace_id] = None
+            else:
+                self._finish(trace_id, "no_root")
+        self._finish_mixing(mixed)
+        oldest = min((trace.since for trace in self._traces.values()), default=None)
+        self._old_at = inf if oldest is None else max(oldest + self._incomplete_after_s, now + 1)
 
     def _adopted(self, trace_id: bytes) -> None:
         """Move a client's span that makes up a trace to the framework's span for the same call."""
@@ -298,7 +359,11 @@ class Assembler:
     def _finish(self, trace_id: bytes, reason: str) -> None:
         trace = self._traces.pop(trace_id)
         self.spans -= trace.size
-        self._done[trace_id] = _Done(trace.called, trace.root_at is not None)
+        self._done[trace_id] = (
+            _WHOLE
+            if trace.root_at is not None and trace.called is None
+            else _Done(trace.called, trace.root_at is not None)
+        )
         if trace.called is not None and trace.root_at is None and len(self._callers_silent) < MAX_SERVICES:
             self._callers_silent[trace.called] = None
         if len(self._done) > RECENT:
@@ -358,6 +423,22 @@ class Assembler:
                     counted=trace.counted,
                 )
             )
+
+
+def _own_trace(raw: RawSpan, kind: str) -> OwnTrace:
+    """One of ragwatch's own spans that was not read as one."""
+    step = to_step(
+        kind,
+        raw.name,
+        (raw.trace_id.hex(), raw.span_id.hex(), raw.parent_id.hex() or None),
+        (raw.start_ns, raw.end_ns),
+        (raw.status_code, raw.status_message),
+        raw.attributes,
+        raw.events,
+    )
+    came = OwnTrace(raw.trace_id)
+    came.put(raw.span_id, step, counted=raw.attributes.get(semconv.COUNTED) is True)
+    return came
 
 
 def _by_root(roots: list[Step], steps: list[Step], links: dict[str, str]) -> dict[str, list[Step]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from ragwatch.assembly.critical_path import critical_path, flat_critical_path
+from ragwatch.assembly.critical_path import critical_path, usual_path
 from ragwatch.assembly.node import Origin
 from ragwatch.conventions.own import query_fields
 from ragwatch.record import QueryRecord, Step
@@ -25,46 +26,56 @@ def complete(
     answered by a fallback is ``degraded``. The cause of an error is the deepest failing step on the path of the failure
     that ended last; ancestors only carry it.
     """
-    ordered = _by_start(steps)
-    above = {step.parent_id for step in ordered}
-    flat = not any(step.span_id in above for step in ordered)
-    path = flat_critical_path(root, ordered) if flat else None
-    children: dict[str, list[Step]] | None = None
-    if path is None:
+    usual = usual_path(root, steps)
+    if usual is None:
+        ordered = _by_start(steps)
         children = _children(root, ordered)
         path = critical_path(root, children)
-    fields = query_fields(root.extra) if root.extra else {}
+    else:
+        ordered = tuple(steps)
+        children = None
+        path = usual
     outcome, reason = root.outcome, root.degraded_reason
-    cause: Step | None = None
+    failing = root
+    cause_step = cause_span_id = None
     if outcome == "error":
-        cause = _cause(root, children if children is not None else _children(root, ordered))
+        failing = _cause(root, children if children is not None else _children(root, ordered))
+        cause_step, cause_span_id = failing.step, failing.span_id
     elif outcome == "ok":
-        fallback = next((step for step in ordered if step.outcome == "degraded"), None)
-        if fallback is not None:
-            outcome, reason = "degraded", fallback.degraded_reason
-    failing = cause or root
-    return QueryRecord(
-        trace_id=root.trace_id,
-        span_id=root.span_id,
-        service=service,
-        environment=environment,
-        start_ns=root.start_ns,
-        end_ns=root.end_ns,
-        name=root.name,
-        outcome=outcome,
-        cause_step=cause.step if cause else None,
-        cause_span_id=cause.span_id if cause else None,
-        error_type=failing.error_type,
-        error_class=failing.error_class,
-        error_message=failing.error_message,
-        degraded_reason=reason,
-        cache=_cache(ordered, root),
-        steps=ordered,
-        critical_path=path,
-        instance=instance,
-        counted=counted,
-        **fields,
-    )
+        for step in ordered:
+            if step.outcome == "degraded":
+                outcome, reason = "degraded", step.degraded_reason
+                break
+    row: list[Any] = [
+        root.trace_id,
+        root.span_id,
+        service,
+        environment,
+        root.start_ns,
+        root.end_ns,
+        root.name,
+        outcome,
+        cause_step,
+        cause_span_id,
+        failing.error_type,
+        failing.error_class,
+        failing.error_message,
+        reason,
+        _cache(ordered, root),
+        ordered,
+        path,
+        *_REST,
+    ]
+    for name, value in query_fields(root.extra).items() if root.extra else ():
+        row[_SLOTS[name]] = value
+    row[_INSTANCE], row[_COUNTED] = instance, counted
+    return _new_record(QueryRecord, row)  # half the time of a call with 29 names
+
+
+_SLOTS = {name: index for index, name in enumerate(QueryRecord._fields)}
+_REST = tuple(QueryRecord._field_defaults[name] for name in QueryRecord._fields[_SLOTS["label"] :])
+_INSTANCE, _COUNTED = _SLOTS["instance"], _SLOTS["counted"]
+_new_record = tuple.__new__
 
 
 def incomplete(span_id: str, steps: Sequence[Step], *, trace_id: str, origin: Origin, counted: bool) -> QueryRecord:
@@ -113,13 +124,7 @@ def _cache(steps: Sequence[Step], root: Step) -> str:
 
 
 def _by_start(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """The steps in order of start; most come so already."""
-    last = 0
-    for step in steps:
-        if step.start_ns < last:
-            return tuple(sorted(steps, key=_start))
-        last = step.start_ns
-    return tuple(steps)
+    return tuple(sorted(steps, key=_start))
 
 
 def _start(step: Step) -> int:

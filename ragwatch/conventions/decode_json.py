@@ -11,7 +11,8 @@ from base64 import b64encode, urlsafe_b64decode
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from ragwatch.conventions.decode import MAX_DEPTH, MAX_DOUBLES, DecodeError, RawSpan, ResourceSpans, Scope
+from ragwatch.conventions.decode import DecodeError, RawSpan, ResourceSpans, Scope
+from ragwatch.conventions.wire_values import MAX_DEPTH, MAX_DOUBLES
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

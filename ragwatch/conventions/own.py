@@ -16,6 +16,8 @@ from ragwatch.record import Document, Label, Step
 from ragwatch.semconv import CACHE_RESULTS, ERROR_CLASSES, OUTCOMES, STEPS
 
 STATUS_ERROR = 2
+UNSET = (0, "")
+"""The status of a span that says nothing of how it ended."""
 Attributes = Mapping[str, Any]
 
 
@@ -50,10 +52,10 @@ def _one_of(*allowed: str) -> Callable[[object], str | None]:
     return lambda value: value if isinstance(value, str) and value in allowed else None
 
 
-_SLOT = {name: index for index, name in enumerate(Step._fields)}
+SLOTS = {name: index for index, name in enumerate(Step._fields)}
 _FAST: dict[Any, type] = {_text: str, _whole: int}
 FIELDS: dict[str, tuple[int, type | None, Callable[[Any], Any]]] = {
-    key: (_SLOT[slot], _FAST.get(check), check)
+    key: (SLOTS[slot], _FAST.get(check), check)
     for key, slot, check in (
         (semconv.OUTCOME, "outcome", _one_of(*OUTCOMES)),
         (semconv.ERROR_TYPE, "error_type", _text),
@@ -82,14 +84,14 @@ FIELDS: dict[str, tuple[int, type | None, Callable[[Any], Any]]] = {
         (semconv.DOCUMENT_COUNT_ALIAS, "document_count", _whole),
     )
 }
-_STRUCTURE = frozenset({semconv.STEP, semconv.STEP_ALIAS, semconv.COUNTED, semconv.DOCUMENTS})
-_ERROR_TYPE = _SLOT["error_type"]
-_ERROR_CLASS = _SLOT["error_class"]
-_OUTCOME = _SLOT["outcome"]
-_EXTRA = _SLOT["extra"]
-_DOCUMENTS = _SLOT["documents"]
-_COUNT = _SLOT["document_count"]
-_STEP_SET = frozenset(STEPS)
+STRUCTURE = frozenset({semconv.STEP, semconv.STEP_ALIAS, semconv.COUNTED, semconv.DOCUMENTS})
+_ERROR_TYPE = SLOTS["error_type"]
+_ERROR_CLASS = SLOTS["error_class"]
+_OUTCOME = SLOTS["outcome"]
+_EXTRA = SLOTS["extra"]
+_DOCUMENTS = SLOTS["documents"]
+_COUNT = SLOTS["document_count"]
+STEP_KINDS = frozenset(STEPS)
 _EMPTY: list[Any] = [None] * len(Step._fields)
 _new_step = tuple.__new__
 
@@ -101,7 +103,7 @@ def step_name(attributes: Attributes) -> str | None:
     ('retrieve', None, None)
     """
     name = attributes.get(semconv.STEP) or attributes.get(semconv.STEP_ALIAS)
-    return name if isinstance(name, str) and name in _STEP_SET else None
+    return name if isinstance(name, str) and name in STEP_KINDS else None
 
 
 def to_step(
@@ -141,15 +143,23 @@ def to_step(
                 # the usual types are taken as they are: a call for each costs 1 µs a step
                 plain = type(value) is fast and (given >= 0 if fast is int else given != "")
                 row[slot] = value if plain else check(value)
-        elif key not in _STRUCTURE:
+        elif key not in STRUCTURE:
             if extra is None:
                 extra = {}
             extra[key] = value
     row[_EXTRA] = extra
-    if documents is None:
-        packed = attributes.get(semconv.DOCUMENTS)
-        if packed is not None:
-            row[_DOCUMENTS] = documents = documents_from(packed)
+    return finished(row, attributes.get(semconv.DOCUMENTS) if documents is None else None, status, events)
+
+
+def finished(row: list[Any], packed: object, status: tuple[int, str], events: Any) -> Step:
+    """The step whose fields are ``row``, with what follows from them: documents, their count, outcome, failure.
+
+    ``packed`` is the attribute that holds the documents where the row has none; ``status`` and ``events`` are those of
+    ``to_step``.
+    """
+    documents = row[_DOCUMENTS]
+    if packed is not None:
+        row[_DOCUMENTS] = documents = documents_from(packed)
     if documents is not None and row[_COUNT] is None:
         row[_COUNT] = len(documents)
     outcome = row[_OUTCOME]
@@ -168,7 +178,7 @@ def _failure(row: list[Any], message: str, events: Any) -> None:
     text = _text(exception.get(semconv.EXCEPTION_MESSAGE)) or _text(message)
     if row[_OUTCOME] == "error":
         row[_ERROR_CLASS] = row[_ERROR_CLASS] or error_class(row[_ERROR_TYPE], text)
-    row[_SLOT["error_message"]] = text
+    row[SLOTS["error_message"]] = text
 
 
 def documents_from(packed: object) -> tuple[Document, ...] | None:

@@ -13,13 +13,12 @@ from ragwatch import catalogue
 from ragwatch.catalogue import METRICS, Metric, metric
 from ragwatch.errors import CatalogueError
 from ragwatch.kpi.bounds import LabelBounds
+from ragwatch.kpi.model_call import ModelCalls
 from ragwatch.kpi.rate import RateWindow
 from ragwatch.kpi.state import Histogram, Key, State
 from ragwatch.record import Document, QueryRecord, Step
 from ragwatch.resilience.tallies import Series
-from ragwatch.semconv import STEP_OPERATIONS, TOKEN_INPUT, TOKEN_OUTPUT
 
-_MODEL_STEPS = frozenset({"generate", "embed"})
 _ANSWERED = frozenset({"ok", "degraded"})
 
 
@@ -34,10 +33,17 @@ class Engine:
 
     def __init__(self) -> None:
         self.state = State()
-        self.bounds = LabelBounds(self.state)
         self.rate = RateWindow()
         self._tallied: set[Key] = set()
         """Pipelines whose documents somebody else counts: a step there is an attempt."""
+        self._begin()
+
+    def _begin(self) -> None:
+        """Know nothing of the state's labels and cells."""
+        self.bounds = LabelBounds(self.state)
+        self._calls = ModelCalls(self.state, self.bounds)
+        self._step_cells: dict[Key, tuple[Histogram, dict[Key, Any]]] = {}
+        """Durations and calls of a step, by the key of both; label bounds keep them few."""
 
     # -- what happened ------------------------------------------------------------------------------------------------
 
@@ -54,9 +60,11 @@ class Engine:
             cause = (service, environment, record.cause_step or "query", record.error_class or "other")
             self.state.increment("rag.query.errors", cause)
         band = "under_1s" if duration_s < 1 else "1_to_5s" if duration_s <= 5 else "over_5s"
-        increment = self.state.increment
-        for step_name, seconds in record.critical_path:
-            increment("rag.query.critical_path", (service, environment, step_name, band), seconds)
+        if record.critical_path:
+            owned: dict[Key, Any] = self.state.metrics.setdefault("rag.query.critical_path", {})
+            for step_name, seconds in record.critical_path:
+                key = (service, environment, step_name, band)
+                owned[key] = owned.get(key, 0.0) + seconds
         self.rate.note(record.end_ns / 1e9)
         self._steps(record, service, environment)
         if record.label is not None:
@@ -117,7 +125,7 @@ class Engine:
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Start again from a snapshot; what was counted so far is forgotten."""
         self.state.metrics.clear()
-        self.bounds = LabelBounds(self.state)
+        self._begin()
         self.merge(snapshot)
 
     def merge(self, snapshot: dict[str, Any]) -> None:
@@ -149,9 +157,10 @@ class Engine:
         seen_documents = False
         answered = False
         looked_up = record.cache == "none"
+        trace_id = record.trace_id
         for step in record.steps:
-            self._step(step, record.trace_id, service, environment)
             kind = step.step
+            self._step(step, trace_id, service, environment)
             if kind == "generate":
                 answered = answered or step.outcome in _ANSWERED
             elif kind == "retrieve" or kind == "rerank":  # noqa: PLR1714  (twice as fast as building a set)
@@ -165,14 +174,18 @@ class Engine:
             self.state.increment("rag.answers", (service, environment, grounding))
 
     def _step(self, step: Step, trace_id: str, service: str, environment: str) -> None:
-        kind = step.step
-        key = (service, environment, kind, step.outcome)
-        duration_s = step.duration_s
-        self._histogram("rag.step.duration", key).observe_traced(duration_s, trace_id, step.span_id, step.end_ns / 1e9)
-        self.state.increment("rag.step.calls", key)
+        kind, _, span_id, _, start_ns, end_ns, _, outcome = step[:8]
+        key = (service, environment, kind, outcome)
+        duration_s = (end_ns - start_ns) / 1e9 if end_ns > start_ns else 0.0
+        held = self._step_cells.get(key)
+        if held is None:
+            held = self._new_step_cells(key)
+        durations, calls = held
+        durations.observe_traced(duration_s, trace_id, span_id, end_ns / 1e9)
+        calls[key] += 1.0
         if kind == "retrieve":
             self._retrieval(step, service, environment)
-        elif kind in _MODEL_STEPS:
+        elif kind == "generate" or kind == "embed":  # noqa: PLR1714
             self._model_call(step, service, environment, duration_s, trace_id)
         elif kind == "cache":
             if step.cache_result is not None:
@@ -185,6 +198,12 @@ class Engine:
             if ingested[:3] not in self._tallied:
                 self.state.increment("rag.ingest.documents", ingested, float(step.document_count or 1))
             self._histogram("rag.ingest.duration", ingested).observe(duration_s)
+
+    def _new_step_cells(self, key: Key) -> tuple[Histogram, dict[Key, Any]]:
+        self.state.increment("rag.step.calls", key, 0.0)
+        held = self.state.histogram("rag.step.duration", key), self.state.metrics["rag.step.calls"]
+        self._step_cells[key] = held
+        return held
 
     def _retrieval(self, step: Step, service: str, environment: str) -> None:
         source = self.bounds.admit(catalogue.DATA_SOURCE, step.data_source)
@@ -230,30 +249,18 @@ class Engine:
                 self._histogram("rag.document.age", place).observe(max(0.0, now_s - document.date))
 
     def _model_call(self, step: Step, service: str, environment: str, duration_s: float, trace_id: str) -> None:
-        admit = self.bounds.admit
-        operation = admit(catalogue.GEN_OPERATION, step.operation or STEP_OPERATIONS[step.step])
-        model = admit(catalogue.GEN_MODEL, step.model or step.response_model)
-        provider = admit(catalogue.GEN_PROVIDER, step.provider)
-        key = (service, environment, operation, provider, model, admit(catalogue.ERROR_TYPE, step.error_type))
-        self._histogram("gen_ai.client.operation.duration", key).observe_traced(
-            duration_s, trace_id, step.span_id, step.end_ns / 1e9
-        )
+        call = self._calls.of(step, service, environment)
+        call.duration.observe_traced(duration_s, trace_id, step.span_id, step.end_ns / 1e9)
         if step.first_chunk_s is not None:
-            self._histogram("gen_ai.client.operation.time_to_first_chunk", key).observe(step.first_chunk_s)
-        known = False
+            call.first_chunk(step.first_chunk_s)
         if step.cache_result == "hit":  # a replayed answer carries the usage of a call that was not made
             return
-        if step.input_tokens is not None:
-            self._histogram("gen_ai.client.token.usage", (*key, TOKEN_INPUT)).observe(step.input_tokens)
-            known = True
-        if step.output_tokens is not None:
-            self._histogram("gen_ai.client.token.usage", (*key, TOKEN_OUTPUT)).observe(step.output_tokens)
-            known = True
+        known = call.tokens(step.input_tokens, step.output_tokens)
         if step.outcome in _ANSWERED:
-            self.state.increment("rag.usage.calls", (service, environment, model, "true" if known else "false"))
+            increment = self.state.increment
             cost = step.cost_usd
-            priced = (service, environment, model, "false" if cost is None else "true")
-            self.state.increment("rag.cost", priced, cost or 0.0)
+            increment("rag.usage.calls", (*call.place, "true" if known else "false"))
+            increment("rag.cost", (*call.place, "false" if cost is None else "true"), cost or 0.0)
 
     def _label(self, record: QueryRecord, service: str, environment: str) -> None:
         label = record.label

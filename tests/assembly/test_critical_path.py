@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragwatch.assembly.complete import complete
-from ragwatch.assembly.critical_path import critical_path, flat_critical_path
+from ragwatch.assembly.critical_path import critical_path, usual_path
 from ragwatch.record import Step
 
 KINDS = ("cache", "embed", "retrieve", "rerank", "generate", "tool")
@@ -55,7 +55,7 @@ def test_the_short_way_agrees_with_the_general_one(parts: list[tuple[int, int, s
         steps.append(Step(kind, "s", f"s{number}", "root", now, now + length, trace_id="t"))
         now += length
     root = Step("query", "q", "root", None, 0, now + rest, trace_id="t")
-    flat = flat_critical_path(root, steps)
+    flat = usual_path(root, steps)
     assert flat is not None
     assert dict(flat) == dict(critical_path(root, {"root": steps}))
 

@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from ragwatch.conventions import decode
+from ragwatch.conventions import decode, wire_values
 from ragwatch.conventions.decode import DecodeError, RawSpan, ResourceSpans, Scope, decode_traces
 from tests.support.otlp_values import attributes_of, typed
 from tests.support.scramble import scrambled, write_varint
@@ -223,7 +223,7 @@ def test_nesting_is_bounded(depth: int, kind: int) -> None:
     levels = 0
     while isinstance(value, tuple | dict) and value:
         levels, value = levels + 1, (value["k"] if isinstance(value, dict) else value[0])
-    assert (levels, value) == ((depth, 7) if depth <= decode.MAX_DEPTH else (decode.MAX_DEPTH + 1, None))
+    assert (levels, value) == ((depth, 7) if depth <= wire_values.MAX_DEPTH else (wire_values.MAX_DEPTH + 1, None))
 
 
 def test_embedding_vectors_are_left_out_cheaply() -> None:
@@ -349,10 +349,10 @@ def test_what_is_given_out_may_be_changed() -> None:
 
 
 def test_caches_stay_bounded() -> None:
-    for number in range(2 * decode.MAX_CACHED):
+    for number in range(2 * wire_values.MAX_CACHED):
         only_span(of_span(field(5, b"%d" % number) + field(9, field(1, b"k") + field(2, field(1, b"%d" % number)))))
-    assert len(decode._names) <= decode.MAX_CACHED
-    assert len(decode._known) <= decode.MAX_CACHED
+    assert len(wire_values.names) <= wire_values.MAX_CACHED
+    assert len(wire_values.attributes) <= wire_values.MAX_CACHED
     for number in range(600):
         decode_traces(field(1, field(1, field(1, key_values({"r": number})[0].SerializeToString()))))
     assert len(decode._resources) <= 256

@@ -16,8 +16,9 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from ragwatch.conventions.decode import MAX_DEPTH, DecodeError, RawSpan, decode_traces
+from ragwatch.conventions.decode import DecodeError, RawSpan, decode_traces
 from ragwatch.conventions.decode_json import decode_traces_json, json_to_protobuf
+from ragwatch.conventions.wire_values import MAX_DEPTH
 from tests.support.otlp_values import typed
 
 CAPTURES = sorted((Path(__file__).parents[1] / "data" / "captures").glob("*.otlp.jsonl"))

@@ -1,0 +1,87 @@
+"""Where calls of one model are counted: label values admitted once, cells looked up once."""
+
+from __future__ import annotations
+
+from ragwatch import catalogue
+from ragwatch.kpi.bounds import OTHER, LabelBounds
+from ragwatch.kpi.state import Histogram, Key, State
+from ragwatch.record import Step
+from ragwatch.semconv import STEP_OPERATIONS, TOKEN_INPUT, TOKEN_OUTPUT
+
+MAX_KEPT = 4096
+Asked = tuple[str, str, str, str | None, str | None, str | None, str | None, str | None]
+"""Service, environment, step, operation, model, response model, provider, error type: as the step says."""
+
+
+class ModelCall:
+    """The cells of calls that differ in nothing but their numbers."""
+
+    __slots__ = ("_first_chunk", "_input", "_key", "_output", "_state", "duration", "place")
+
+    def __init__(self, state: State, place: Key, key: Key) -> None:
+        self._state = state
+        self._key = key
+        self.place = place
+        """Service, environment, model."""
+        self.duration = state.histogram("gen_ai.client.operation.duration", key)
+        self._first_chunk: Histogram | None = None
+        self._input: Histogram | None = None
+        self._output: Histogram | None = None
+
+    def first_chunk(self, seconds: float) -> None:
+        """Count the time to a stream's first chunk."""
+        held = self._first_chunk
+        if held is None:
+            name = "gen_ai.client.operation.time_to_first_chunk"
+            held = self._first_chunk = self._state.histogram(name, self._key)
+        held.observe(seconds)
+
+    def tokens(self, given: int | None, written: int | None) -> bool:
+        """Count the tokens of a call; whether any are known."""
+        if given is not None:
+            held = self._input
+            if held is None:
+                held = self._input = self._state.histogram("gen_ai.client.token.usage", (*self._key, TOKEN_INPUT))
+            held.observe(given)
+        if written is not None:
+            held = self._output
+            if held is None:
+                held = self._output = self._state.histogram("gen_ai.client.token.usage", (*self._key, TOKEN_OUTPUT))
+            held.observe(written)
+        return given is not None or written is not None
+
+
+class ModelCalls:
+    """The calls that were seen, by what their steps say; bounded. A value over its label's bound is counted anew."""
+
+    def __init__(self, state: State, bounds: LabelBounds) -> None:
+        self._state = state
+        self._bounds = bounds
+        self._known: dict[Asked, ModelCall] = {}
+
+    def of(self, step: Step, service: str, environment: str) -> ModelCall:
+        """Where a step's call is counted; ``service`` and ``environment`` are admitted already."""
+        asked = (
+            service,
+            environment,
+            step.step,
+            step.operation,
+            step.model,
+            step.response_model,
+            step.provider,
+            step.error_type,
+        )
+        held = self._known.get(asked)
+        return self._new(asked) if held is None else held
+
+    def _new(self, asked: Asked) -> ModelCall:
+        service, environment, kind, operation, model, response_model, provider, error_type = asked
+        given = (operation or STEP_OPERATIONS[kind], provider, model or response_model, error_type)
+        labels = (catalogue.GEN_OPERATION, catalogue.GEN_PROVIDER, catalogue.GEN_MODEL, catalogue.ERROR_TYPE)
+        admitted = tuple(self._bounds.admit(label, value) for label, value in zip(labels, given, strict=True))
+        call = ModelCall(self._state, (service, environment, admitted[2]), (service, environment, *admitted))
+        if not any(value == OTHER and said != OTHER for value, said in zip(admitted, given, strict=True)):
+            if len(self._known) >= MAX_KEPT:
+                self._known.clear()
+            self._known[asked] = call
+        return call
