@@ -134,7 +134,7 @@ class Assembler:
         """Take one span of any convention."""
         kind = step_name(raw.attributes)
         if kind is not None:
-            self.add_own(_own_trace(raw, kind), origin, row, now)
+            self.add_own(own_trace(raw, kind), origin, row, now)
             return
         key = raw.trace_id + raw.span_id
         if len(key) != KEY_BYTES or len(raw.span_id) != SPAN_ID_BYTES:
@@ -425,7 +425,7 @@ class Assembler:
             )
 
 
-def _own_trace(raw: RawSpan, kind: str) -> OwnTrace:
+def own_trace(raw: RawSpan, kind: str) -> OwnTrace:
     """One of ragwatch's own spans that was not read as one."""
     step = to_step(
         kind,

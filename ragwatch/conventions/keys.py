@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ragwatch.conventions.table import Convention, Field, Row, Rule
+from ragwatch.conventions.table import Convention, Field, Row, Rule, Seen
 
 Plan = tuple[tuple[str, tuple[tuple[str, Callable[[Any], Any]], ...]], ...]
 Flat = tuple[tuple[tuple[str, str], ...], ...]
+First = tuple[str, bool, dict[Any, Seen]]
 MAX_CACHED = 4096
 MAX_NAMES = 512
 """Spans of more names are worked out each time."""
@@ -21,7 +22,7 @@ MAX_NAMES = 512
 class Keys:
     """What can be in a span of these names."""
 
-    __slots__ = ("_extractors", "_flat", "_plans", "_rules", "_tells", "is_marked", "is_transport", "names")
+    __slots__ = ("_extractors", "_first", "_flat", "_plans", "_rules", "_tells", "is_marked", "is_transport", "names")
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
@@ -32,6 +33,7 @@ class Keys:
         self._flat: dict[str, Flat] = {}
         self._extractors: dict[int, tuple[Callable[[Row, Any, str], None], ...]] = {}
         self._tells: bool | None = None
+        self._first: First | None = None
         self._rules: tuple[tuple[Convention, tuple[Rule, ...]], ...] | None = None
 
     def rules(self, conventions: tuple[Convention, ...]) -> tuple[tuple[Convention, tuple[Rule, ...]], ...]:
@@ -47,6 +49,18 @@ class Keys:
                 if rules or (convention.look and (not convention.heeds or not held.isdisjoint(convention.heeds)))
             )
         return self._rules
+
+    def first(self, conventions: tuple[Convention, ...]) -> First | None:
+        """The attribute that settles what such a span is, where one does: the telling attribute of the first rule.
+
+        With it come whether the span's name has a say too, and what was found before. None where more would have to be
+        looked at.
+        """
+        if self._rules is None:
+            convention, rules = next(iter(self.rules(conventions)), (None, ()))
+            if convention is not None and rules and (convention.refine is None or convention.refines_by_name):
+                self._first = rules[0].key, convention.refine is not None, {}
+        return self._first
 
     def tells_of_query(self, table: Mapping[str, tuple[tuple[str, int, Field], ...]]) -> bool:
         """Whether such a span may say whose question it was, or by which prompt."""

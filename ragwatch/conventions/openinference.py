@@ -67,17 +67,7 @@ def _extract(row: Row, span: RawSpan, step: str) -> None:
     elif step in {"generate", "embed"}:
         _models(row, span, step)
         if step == "generate":
-            after = span.seconds_until(_CHUNKS)
-            if after is not None:
-                row["first_chunk_s"] = after
-            output = attributes.get("output.value")
-            if isinstance(output, str):
-                head = output[:200_000]
-                if _NO_COST.search(head) and "usage_metadata" in head:
-                    row["cache_result"] = "hit"
-                found = _RESPONSE_ID.search(head)
-                if found is not None:
-                    row.setdefault("response_id", found.group(1))
+            _answered(row, span)
     elif step == "query":
         row.setdefault("question", text(attributes.get("input.value")))
         row.setdefault("answer", text(attributes.get("output.value")))
@@ -85,10 +75,27 @@ def _extract(row: Row, span: RawSpan, step: str) -> None:
         held = attributes["metadata"]
         for field, value in _metadata(held) if isinstance(held, str) else ():
             row.setdefault(field, value)
-    tags = unpack(attributes.get("tag.tags"), "tag.tags")
-    for tag in tags if isinstance(tags, list | tuple) else ():
-        if isinstance(tag, str) and tag.startswith("tenant:"):
-            row.setdefault("tenant", tag[7:])
+    if "tag.tags" in attributes:
+        tags = unpack(attributes["tag.tags"], "tag.tags")
+        for tag in tags if isinstance(tags, list | tuple) else ():
+            if isinstance(tag, str) and tag.startswith("tenant:"):
+                row.setdefault("tenant", tag[7:])
+
+
+def _answered(row: Row, span: RawSpan) -> None:
+    """What an answer itself says: when its first chunk came, its id, and whether it came out of a cache."""
+    after = span.seconds_until(_CHUNKS)
+    if after is not None:
+        row["first_chunk_s"] = after
+    output = span.attributes.get("output.value")
+    if not isinstance(output, str):
+        return
+    head = output[:200_000]
+    if '"total_cost":' in head and "usage_metadata" in head and _NO_COST.search(head):  # to look for a text is cheap
+        row["cache_result"] = "hit"
+    found = _RESPONSE_ID.search(head) if '"id":' in head else None
+    if found is not None:
+        row.setdefault("response_id", found.group(1))
 
 
 def _documents(row: Row, span: RawSpan, step: str) -> None:
@@ -182,6 +189,7 @@ CONVENTION = Convention(
         ),
     ),
     refine=_refine,
+    refines_by_name=True,
     extract=_extract,
     fields=(
         Field("model", ("llm.request.model_name",), text),

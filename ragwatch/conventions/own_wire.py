@@ -59,7 +59,9 @@ class OwnTrace:
         """The part whose span ids ``keep`` says yes to."""
         part = OwnTrace(self.trace_id)
         uncounted = set(self.uncounted)
-        by_id = {step.span_id: step for step in (*self.steps, *self.roots)}
+        by_id: dict[str, Step] = {}
+        for step in (*self.roots, *self.steps):
+            by_id.setdefault(step.span_id, step)
         for span_id in self.span_ids:
             if keep(span_id):
                 step = by_id[span_id.hex()]

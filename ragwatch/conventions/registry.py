@@ -12,11 +12,13 @@ from functools import cache
 from typing import Any
 
 from ragwatch.conventions import genai, handmade, haystack, openinference, openlit, openllmetry, vector_store
-from ragwatch.conventions.keys import keys_of
+from ragwatch.conventions.keys import Keys, keys_of
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.table import OTHER, SERVER, WORKFLOW, Convention, Field, Seen
 
 GROUP = "ragwatch_convention"
+MAX_KNOWN = 1024
+"""What is remembered of spans of the same names, by what their telling attribute says."""
 log = logging.getLogger("ragwatch")
 _FIRST = (openinference.CONVENTION, genai.CONVENTION, vector_store.CONVENTION, haystack.CONVENTION, openlit.CONVENTION)
 _LAST = (openllmetry.CONVENTION, handmade.CONVENTION, openllmetry.TASKS)
@@ -48,12 +50,34 @@ def _once(held: Iterable[Convention]) -> tuple[Convention, ...]:
 def recognise(span: RawSpan, scope: str) -> Seen:
     """What a span is: a step, structure, or ``other``."""
     attributes = span.attributes
-    for convention, rules in keys_of(attributes).rules(conventions()):
+    keys = keys_of(attributes)
+    first = keys.first(conventions())
+    if first is None:
+        return _recognise(keys, span, scope)
+    key, by_name, known = first
+    value = attributes[key]
+    if type(value) is not str:
+        return _recognise(keys, span, scope)
+    said = (value, span.name) if by_name else value
+    seen = known.get(said)
+    if seen is None:
+        seen = _recognise(keys, span, scope)
+        if seen.by_rule == key:
+            if len(known) >= MAX_KNOWN:
+                known.clear()
+            known[said] = seen
+    return seen
+
+
+def _recognise(keys: Keys, span: RawSpan, scope: str) -> Seen:
+    attributes = span.attributes
+    for convention, rules in keys.rules(conventions()):
         for rule in rules:
             role = rule.role(attributes[rule.key])
             if role is not None:
                 better = convention.refine(span) if convention.refine is not None else None
-                return Seen(convention, better or role, better is not None and role == WORKFLOW, role == WORKFLOW)
+                is_weak = better is not None and role == WORKFLOW
+                return Seen(convention, better or role, is_weak, role == WORKFLOW, rule.key)
         if convention.look is not None:
             role = convention.look(span, scope)
             if role is not None:

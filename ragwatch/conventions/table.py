@@ -71,6 +71,8 @@ class Convention:
     extract: Callable[[Row, RawSpan, str], None] | None = None
     refine: Callable[[RawSpan], str | None] | None = None
     """Asked after a rule matched: it may know better."""
+    refines_by_name: bool = False
+    """Of the span it looks at nothing but the name and the attribute whose rule matched."""
     heeds: tuple[str, ...] = ()
     """``look`` is asked only where one of these attributes is; none: always."""
     marks: tuple[str, ...] = ()
@@ -84,16 +86,25 @@ class Convention:
 
 
 class Seen:
-    """What is made of a span: its convention and its role."""
+    """What is made of a span: its convention and its role. Spans of which the same can be said share one."""
 
-    __slots__ = ("convention", "is_run", "role", "weak")
+    __slots__ = ("by_rule", "convention", "is_run", "role", "weak")
 
-    def __init__(self, convention: Convention | None, role: str, weak: bool = False, is_run: bool = False) -> None:
+    def __init__(
+        self,
+        convention: Convention | None,
+        role: str,
+        weak: bool = False,
+        is_run: bool = False,
+        by_rule: str | None = None,
+    ) -> None:
         self.convention = convention
         self.role = role
         self.weak = weak
         self.is_run = is_run
         """It says of itself that it is a whole run, whatever its name says."""
+        self.by_rule = by_rule
+        """The attribute whose rule said so."""
 
 
 # -- reading values ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,141 @@
+"""Steps straight from the wire are the steps that a mapping of their attributes gives; nothing gets lost between."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from ragwatch import semconv
+from ragwatch.assembly.assembler import own_trace
+from ragwatch.conventions import wire_values
+from ragwatch.conventions.decode import decode_steps, decode_traces
+from ragwatch.conventions.own import FIELDS, step_name
+from ragwatch.conventions.own_wire import slots
+from tests.conventions.test_decode import key_values, values
+from tests.support.otlp_values import typed
+from tests.support.scramble import scrambled
+
+DOCUMENTS = json.dumps([{"id": "a", "score": 0.5}, {"id": "b"}])
+KEYS = st.sampled_from([*FIELDS, semconv.SESSION_ID, "app.own", semconv.STEP_ALIAS])
+GOOD = st.sampled_from(["ok", "error", "hit", "gpt-4o", "timeout", 0, 7, 7.0, 0.25, True, False, "", -3])
+attributes = st.builds(
+    lambda kind, own, counted, documents: {**own, **kind, **counted, **documents},
+    st.sampled_from([{}, *({semconv.STEP: kind} for kind in (*semconv.STEPS, "dance", 7))]),
+    st.dictionaries(KEYS, GOOD | values, max_size=6),
+    st.sampled_from([{}, {semconv.COUNTED: True}, {semconv.COUNTED: False}, {semconv.COUNTED: 1}]),
+    st.sampled_from([{}, {semconv.DOCUMENTS: DOCUMENTS}, {semconv.DOCUMENTS: "no json"}]),
+)
+numbers = st.integers(0, 3)
+
+
+@st.composite
+def spans(draw: st.DrawFn) -> Span:
+    span = Span(
+        trace_id=draw(numbers).to_bytes(16),
+        span_id=draw(numbers).to_bytes(8),
+        parent_span_id=draw(numbers).to_bytes(8) if draw(st.booleans()) else b"",
+        name=draw(st.sampled_from(["retrieve", "q", ""])),
+        start_time_unix_nano=draw(numbers),
+        end_time_unix_nano=draw(numbers),
+    )
+    pairs = key_values(draw(attributes))
+    draw(st.randoms(use_true_random=False)).shuffle(pairs)
+    span.attributes.extend(pairs)
+    if draw(st.booleans()):
+        span.status.code, span.status.message = 2, "TimeoutError: slow"
+    if draw(st.booleans()):
+        failed = {semconv.EXCEPTION_TYPE: "openai.RateLimitError", semconv.EXCEPTION_MESSAGE: "slow down"}
+        span.events.add(name=semconv.EVENT_EXCEPTION, attributes=key_values(failed))
+    return span
+
+
+def request_of(held: list[Span]) -> bytes:
+    request = ExportTraceServiceRequest()
+    request.resource_spans.add().scope_spans.add().spans.extend(held)
+    return request.SerializeToString()
+
+
+def by_mapping(body: bytes) -> tuple[list[Any], list[Any]]:
+    """(own steps, others) as the mapping of each span's attributes says."""
+    own, others = [], []
+    for group in decode_traces(body):
+        for _, found in group.scopes:
+            for raw in found:
+                kind = step_name(raw.attributes)
+                if kind is None:
+                    others.append(raw)
+                else:
+                    came = own_trace(raw, kind)
+                    own.append((raw.trace_id, raw.span_id, (*came.roots, *came.steps)[0], not came.uncounted))
+    return own, others
+
+
+def by_wire(body: bytes) -> tuple[list[Any], list[Any]]:
+    """The same as the fast way says; what it leaves as a span may still be a step, by a rarer way of saying so."""
+    own: list[Any] = []
+    others: list[Any] = []
+    for group in decode_steps(body):
+        for trace in group.own:
+            steps = {id(step): step for step in (*trace.roots, *trace.steps)}
+            assert len(steps) == len(trace.span_ids)
+            assert trace.alone == any(step.parent_id is None for step in trace.steps)
+            own += [(trace.trace_id, bytes.fromhex(step.span_id), step, None) for step in steps.values()]
+            assert sorted(step.span_id for step in steps.values()) == sorted(map(bytes.hex, trace.span_ids))
+        for _, found in group.scopes:
+            others += found
+    return own, others
+
+
+def in_order(found: list[Any]) -> list[str]:
+    return sorted(repr(typed(item)) for item in found)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(spans(), max_size=6), st.none() | st.integers(0, 1 << 30))
+def test_a_step_from_the_wire_is_the_step_of_its_attributes(held: list[Span], seed: int | None) -> None:
+    body = request_of(held)
+    if seed is not None:  # any other legal way to write the same
+        body = scrambled(body, "request", random.Random(seed))
+    own, others = by_mapping(body)
+    for _ in range(2):  # the second time from the caches
+        found, left = by_wire(body)
+        missed = [raw for raw in left if step_name(raw.attributes) is not None]
+        late = [(raw.trace_id, raw.span_id, _step(raw), None) for raw in missed]
+        assert in_order(found + late) == in_order([(*item[:3], None) for item in own])
+        assert in_order([raw for raw in left if step_name(raw.attributes) is None]) == in_order(others)
+        if seed is None:  # as encoders write it, only the alias is left to the mapping
+            assert all(raw.attributes.get(semconv.STEP) not in semconv.STEPS for raw in missed)
+
+
+def _step(raw: Any) -> Any:
+    came = own_trace(raw, step_name(raw.attributes) or "")
+    return (*came.roots, *came.steps)[0]
+
+
+@given(st.lists(st.sampled_from([True, False, None, 1, "yes"]), min_size=1, max_size=5))
+def test_only_the_mark_says_that_a_step_is_counted(marks: list[Any]) -> None:
+    held = []
+    for number, mark in enumerate(marks):
+        found = {semconv.STEP: "embed"} | ({} if mark is None else {semconv.COUNTED: mark})
+        held.append(Span(trace_id=b"t" * 16, span_id=number.to_bytes(8), attributes=key_values(found)))
+    ((trace,),) = [group.own for group in decode_steps(request_of(held))]
+    assert trace.uncounted == [number.to_bytes(8).hex() for number, mark in enumerate(marks) if mark is not True]
+    part = trace.part(lambda span_id: span_id[-1] % 2 == 0)
+    assert part.span_ids == [number.to_bytes(8) for number in range(0, len(marks), 2)]
+    assert part.uncounted == [
+        number.to_bytes(8).hex() for number in range(0, len(marks), 2) if marks[number] is not True
+    ]
+
+
+def test_what_is_kept_of_attributes_stays_bounded() -> None:
+    for number in range(wire_values.MAX_CACHED + 100):
+        found = {semconv.STEP: "embed", "app.number": number, f"app.score.{number}": 0.5}
+        decode_steps(request_of([Span(trace_id=b"t" * 16, span_id=b"s" * 8, attributes=key_values(found))]))
+    assert len(slots) <= wire_values.MAX_CACHED
+    assert len(slots.doubles) <= wire_values.MAX_CACHED
