@@ -18,8 +18,11 @@ from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
+CAPTURED_RATE = 10_000.0
+"""Spans of other instrumentors a second: theirs take several times the work of ragwatch's own."""
 
-def run(spans: int, rate: float, seconds: float) -> dict[str, float]:
+
+def run(spans: int, rate: float, seconds: float, *load_options: str) -> dict[str, float]:
     """One load on a fresh agent."""
     with tempfile.TemporaryDirectory(prefix="ragwatch-bench-") as folder:
         fsync_ms = fsync_time(Path(folder))
@@ -30,7 +33,8 @@ def run(spans: int, rate: float, seconds: float) -> dict[str, float]:
             state = wait_for(Path(folder))
             load = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.load", "--port", str(state["grpc_port"]), "--spans", str(spans),
-                 "--rate", str(rate), "--seconds", str(seconds)], stdout=subprocess.PIPE, text=True)  # fmt: skip
+                 "--rate", str(rate), "--seconds", str(seconds), *load_options],
+                stdout=subprocess.PIPE, text=True)  # fmt: skip
             rss = 0.0
             while load.poll() is None:
                 rss = max(rss, sum(rss_mb(pid) for pid in state["pids"].values()))
@@ -108,15 +112,20 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--spans-per-request", type=int, default=0, help="default: 512 and then 30")
     parser.add_argument("--rate", type=float, default=0)
+    parser.add_argument("--captured", action="store_true", help="only other instrumentors' spans")
     args = parser.parse_args()
-    plans = [(512, 60_000.0), (30, 15_000.0)]
+    plans: list[tuple[int, float, tuple[str, ...]]] = [
+        (512, 60_000.0, ()), (30, 15_000.0, ()), (30, CAPTURED_RATE, ("--captured",)),
+    ]  # fmt: skip
     if args.spans_per_request:
-        plans = [(args.spans_per_request, args.rate or 60_000.0)]
-    for spans, rate in plans:
-        found = run(spans, rate, args.seconds)
+        options = ("--captured",) if args.captured else ()
+        plans = [(args.spans_per_request, args.rate or 60_000.0, options)]
+    for spans, rate, options in plans:
+        found = run(spans, rate, args.seconds, *options)
         exact = found["received"] == found["spans"] and found["counted_queries"] >= found["queries"]
         print(
-            f"agent, {spans} spans a request: {found['spans_per_s']:,.0f} spans/s for {found['seconds']:.0f} s "
+            f"agent, {spans} {'captured ' if options else ''}spans a request: "
+            f"{found['spans_per_s']:,.0f} spans/s for {found['seconds']:.0f} s "
             f"(asked {rate:,.0f}), lag at the end {found['lag_s']:.2f} s, ack p50 {found['p50_ms']:.1f} ms p99 "
             f"{found['p99_ms']:.1f} ms, RSS {found['rss_mb']:.0f} MB, fsync {found['fsync_ms']:.2f} ms, "
             f"acked {found['spans']:,.0f} = in the KPIs {found['received']:,.0f}: {'yes' if exact else 'NO'}",

@@ -10,7 +10,7 @@ from time import monotonic, sleep
 
 import grpc
 
-from benchmarks.workload import Requests
+from benchmarks.workload import CapturedRequests, Requests
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
@@ -23,13 +23,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--counted", action="store_true")
+    parser.add_argument("--captured", action="store_true", help="other instrumentors' spans")
     args = parser.parse_args()
     numbers, lock = count(), threading.Lock()
     acked, failed, latencies = [0], [0], []
     began = monotonic()
 
     def client() -> None:
-        requests = Requests(args.spans, counted=args.counted)
+        requests = (
+            CapturedRequests(args.spans, rate=args.rate)
+            if args.captured
+            else Requests(args.spans, counted=args.counted)
+        )
         channel = grpc.insecure_channel(f"127.0.0.1:{args.port}")
         export = channel.unary_unary(EXPORT, lambda body: body, lambda reply: reply)
         while True:
@@ -62,7 +67,7 @@ def main() -> None:
         thread.join()
     seconds = monotonic() - began
     latencies.sort()
-    queries = Requests(args.spans).whole_queries
+    queries = 0 if args.captured else Requests(args.spans).whole_queries
     print(
         json.dumps(
             {

@@ -339,7 +339,12 @@ class Assembler:
         call = loner(trace.nodes)
         if call is None:
             return
-        host = host_of(call, self._calls.around(call))
+        calls = self._calls
+        host = (
+            host_of(call, calls.answered_as(call))
+            or host_of(call, calls.near(call))
+            or host_of(call, calls.around(call))
+        )
         home = self._traces.get(host.span.trace_id) if host is not None else None
         if host is None or home is None:
             return
@@ -353,8 +358,14 @@ class Assembler:
         trace = self._traces.get(trace_id)
         if trace is None or not trace.tells:
             return
-        for node in [found for host in trace.nodes for found in self._calls.within(host)]:
-            self._adopted(node.key[:16])
+        calls = {
+            found.key[:16]: None
+            for host in trace.nodes
+            for found in self._calls.within(host)
+            if host_of(found, (host,)) is host
+        }
+        for call_id in calls:
+            self._adopted(call_id)
 
     def _finish(self, trace_id: bytes, reason: str) -> None:
         trace = self._traces.pop(trace_id)

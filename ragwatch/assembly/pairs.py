@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from ragwatch.assembly.calls import NEAR_NS, is_within
 from ragwatch.assembly.node import CALLS, Node
-
-TOLERANCE_NS = 2_000_000
-"""Clocks of one machine, read a moment apart."""
 
 
 def loner(nodes: Sequence[Node]) -> Node | None:
@@ -27,20 +25,25 @@ def loner(nodes: Sequence[Node]) -> Node | None:
 
 
 def host_of(call: Node, candidates: Iterable[Node]) -> Node | None:
-    """The framework's span around a call: one with the same answer, else the tightest that fits; None without one."""
+    """The framework's span around a call; None without one.
+
+    One with the same answer, else one that began just before, else any that fits; of several the tightest.
+    """
     fitting = [
         node
         for node in candidates
-        if node.role == call.role
+        if is_within(call, node)
+        and node.role == call.role
         and node.scope != call.scope
         and node.origin.service == call.origin.service
         and node.span.trace_id != call.span.trace_id
-        and _within(call, node)
         and _same_model(call, node)
     ]
-    answer = call.fields(call.role).get("response_id")
-    if answer is not None:
-        fitting = [node for node in fitting if node.fields(node.role).get("response_id") == answer] or fitting
+    if len(fitting) > 1:
+        answer = call.fields(call.role).get("response_id")
+        if answer is not None:
+            fitting = [node for node in fitting if node.fields(node.role).get("response_id") == answer] or fitting
+        fitting = [node for node in fitting if call.span.start_ns - node.span.start_ns <= NEAR_NS] or fitting
     return min(fitting, key=_tightness, default=None)
 
 
@@ -65,12 +68,6 @@ def pair_up(traces: Mapping[bytes, Sequence[Node]]) -> dict[bytes, list[Node]]:
             joined[host.span.trace_id] += moved
             adopt(call, moved, host)
     return joined
-
-
-def _within(call: Node, host: Node) -> bool:
-    return (
-        host.span.start_ns - TOLERANCE_NS <= call.span.start_ns and call.span.end_ns <= host.span.end_ns + TOLERANCE_NS
-    )
 
 
 def _tightness(node: Node) -> tuple[int, int, bytes]:
