@@ -61,6 +61,7 @@ class Pipeline:
             linger_s=settings.linger_s,
             incomplete_after_s=settings.incomplete_after_s,
             max_spans=settings.max_pending_spans,
+            max_bytes=settings.max_waiting_bytes,
             foreign_linger_s=settings.foreign_linger_s,
         )
         self._prices = prices_of(settings)
@@ -186,19 +187,21 @@ class Pipeline:
             decoded = decode_steps(row.body)
         now = monotonic()
         add = self._assembler.add
+        count = sum(len(trace.span_ids) for group in decoded for trace in group.own)
+        count += sum(len(spans) for group in decoded for _, spans in group.scopes)
+        size = len(row.body) / count if count else 0.0
         if only is None:
-            own = sum(len(trace.span_ids) for group in decoded for trace in group.own)
-            self._received(row, own + sum(len(spans) for group in decoded for _, spans in group.scopes))
+            self._received(row, count)
         for resource, traces, scopes in decoded:
             origin = self._origin(resource)
             for trace in traces:
                 if only is not None:
                     trace = _waiting(trace, only)  # noqa: PLW2901
-                self._assembler.add_own(trace, origin, row.id, now)
+                self._assembler.add_own(trace, origin, row.id, now, size)
             for scope, spans in scopes:
                 for raw in spans:
                     if only is None or raw.trace_id + raw.span_id in only:
-                        add(raw, origin, row.id, now, scope.name)
+                        add(raw, origin, row.id, now, scope.name, size)
 
     def _metrics(self, row: Row) -> None:
         body = json_to_protobuf("metrics", row.body) if row.format == JSON else row.body

@@ -62,14 +62,15 @@ class _Trace:
     """The spans of one trace that wait."""
 
     __slots__ = (
-        "again", "alone", "called", "counted", "first_row", "links", "nodes", "origin", "own_root", "root_at", "roots",
-        "since", "steps", "tells", "uncounted",
+        "again", "alone", "bytes", "called", "counted", "first_row", "links", "nodes", "origin", "own_root", "root_at",
+        "roots", "since", "steps", "tells", "uncounted",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, row: int, now: float) -> None:
         self.origin = origin
         self.first_row = row
         self.since = now
+        self.bytes = 0.0
         self.root_at: float | None = None
         self.own_root = False
         self.again = False
@@ -109,6 +110,7 @@ class Assembler:
         linger_s: float,
         incomplete_after_s: float,
         max_spans: int,
+        max_bytes: float = inf,
         foreign_linger_s: float | None = None,
     ) -> None:
         self._events = events
@@ -116,6 +118,7 @@ class Assembler:
         self._foreign_linger_s = linger_s if foreign_linger_s is None else foreign_linger_s
         self._incomplete_after_s = incomplete_after_s
         self._max_spans = max_spans
+        self._max_bytes = max_bytes
         self._traces: dict[bytes, _Trace] = {}
         self._due: list[tuple[float, bytes]] = []
         """When a trace with a root may be whole."""
@@ -129,12 +132,14 @@ class Assembler:
         self._callers_silent: dict[str, None] = {}
         """Services whose callers have been seen not to report here: their own part is all that will come."""
         self.spans = 0
+        self.bytes = 0.0
+        """What the spans that wait took on the wire: prompts and documents may stand in them."""
 
-    def add(self, raw: RawSpan, origin: Origin, row: int, now: float, scope: str = "") -> None:
-        """Take one span of any convention."""
+    def add(self, raw: RawSpan, origin: Origin, row: int, now: float, scope: str = "", size: float = 0.0) -> None:
+        """Take one span of any convention; ``size`` is what it took on the wire, in bytes."""
         kind = step_name(raw.attributes)
         if kind is not None:
-            self.add_own(own_trace(raw, kind), origin, row, now)
+            self.add_own(own_trace(raw, kind), origin, row, now, size)
             return
         key = raw.trace_id + raw.span_id
         if len(key) != KEY_BYTES or len(raw.span_id) != SPAN_ID_BYTES:
@@ -144,16 +149,16 @@ class Assembler:
             return
         self._seen.add(key)
         self._forget()
-        self._add_foreign(raw, scope, origin, row, now)
+        self._add_foreign(raw, scope, origin, row, now, size)
 
-    def add_own(self, came: OwnTrace, origin: Origin, row: int, now: float) -> None:
-        """Take ragwatch's own spans of one trace, as one request holds them."""
+    def add_own(self, came: OwnTrace, origin: Origin, row: int, now: float, size: float = 0.0) -> None:
+        """Take ragwatch's own spans of one trace, as one request holds them; ``size`` is that of one of them."""
         trace_id = came.trace_id
         keys = {trace_id + span_id for span_id in came.span_ids}
         if len(keys) != len(came.span_ids) or not self._are_new(keys):
             came = self._new_of(came)
-        size = len(came.span_ids)
-        if not size:
+        count = len(came.span_ids)
+        if not count:
             return
         self._seen |= keys
         self._forget()
@@ -161,11 +166,11 @@ class Assembler:
         if trace is None:
             trace = self._open(trace_id, origin, row, now)
             trace.again = trace_id in self._done
-        self.spans += size
+        self._hold(trace, count, count * size)
         trace.steps += came.steps
         if came.uncounted:
             trace.uncounted += came.uncounted
-        if len(came.uncounted) < size:
+        if len(came.uncounted) < count:
             trace.counted = True
         if came.roots:
             trace.roots += came.roots
@@ -187,9 +192,9 @@ class Assembler:
         for attribute, count in take_unreadable().items():
             for _ in range(count):
                 self._events.tally("ragwatch.agent.unreadable", attribute)
-        if self.spans > self._max_spans:
+        if self.spans > self._max_spans or self.bytes > self._max_bytes:
             for trace_id in list(self._traces):
-                if self.spans <= self._max_spans * 9 // 10:
+                if self.spans <= self._max_spans * 0.9 and self.bytes <= self._max_bytes * 0.9:
                     break
                 self._finish(trace_id, "too_many_spans")
 
@@ -229,7 +234,7 @@ class Assembler:
         if len(self._seen) >= RECENT:
             self._seen_before, self._seen = self._seen, set()
 
-    def _add_foreign(self, raw: RawSpan, scope: str, origin: Origin, row: int, now: float) -> None:
+    def _add_foreign(self, raw: RawSpan, scope: str, origin: Origin, row: int, now: float, size: float) -> None:
         node = Node(raw, scope, origin)
         trace = self._traces.get(raw.trace_id)
         if trace is None:
@@ -241,7 +246,7 @@ class Assembler:
             trace = self._open(raw.trace_id, origin, row, now)
             if done is not None:
                 trace.again, trace.called = True, done.called
-        self.spans += 1
+        self._hold(trace, 1, size)
         trace.nodes.append(node)
         if node.role in _SILENT:
             if len(trace.links) < 1000:
@@ -259,6 +264,11 @@ class Assembler:
             trace.called = origin.service
             if origin.service in self._callers_silent:
                 self._rooted(raw.trace_id, trace, now)
+
+    def _hold(self, trace: _Trace, spans: int, size: float) -> None:
+        self.spans += spans
+        self.bytes += size
+        trace.bytes += size
 
     def _open(self, trace_id: bytes, origin: Origin, row: int, now: float) -> _Trace:
         trace = self._traces[trace_id] = _Trace(origin, row, now)
@@ -351,6 +361,7 @@ class Assembler:
         del self._traces[trace_id]
         adopt(call, trace.nodes, host)
         home.nodes += trace.nodes
+        home.bytes += trace.bytes
         home.first_row = min(home.first_row, trace.first_row)
 
     def _adopting(self, trace_id: bytes) -> None:
@@ -370,6 +381,7 @@ class Assembler:
     def _finish(self, trace_id: bytes, reason: str) -> None:
         trace = self._traces.pop(trace_id)
         self.spans -= trace.size
+        self.bytes = self.bytes - trace.bytes if self._traces else 0.0
         self._done[trace_id] = (
             _WHOLE
             if trace.root_at is not None and trace.called is None

@@ -45,6 +45,7 @@ class AgentSettings(BaseSettings):
     foreign_linger_s: float = Field(6.0, ge=0, le=600, description="the same for others' instrumentors")
     incomplete_after_s: float = Field(300.0, gt=0, description="wait for a root that does not come")
     max_pending_spans: int = Field(200_000, ge=1000, description="steps that wait for their query's root")
+    max_waiting_bytes: int = Field(256 * MIB, ge=MIB, description="the same, by what they took on the wire")
     stream_idle_s: float = Field(900.0, gt=0, description="silence after which an app's process counts as ended")
     prices: Path | None = Field(
         None, description="price table: YAML or JSON, model: {input, output, cached} in USD/1M tokens"

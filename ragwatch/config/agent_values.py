@@ -33,6 +33,7 @@ class AgentValues:
     foreign_linger_s: float = 6.0
     incomplete_after_s: float = 300.0
     max_pending_spans: int = 200_000
+    max_waiting_bytes: int = 256 << 20
     stream_idle_s: float = 900.0
     prices: Path | None = None
     upstream: str | None = field(default=None, repr=False)

@@ -166,6 +166,19 @@ def test_over_the_bound_what_waited_longest_goes_first() -> None:
     assert found.queries[0].trace_id == f"{1:032x}"
 
 
+def test_spans_full_of_text_are_bounded_by_their_bytes() -> None:
+    found = Collected(max_bytes=1000.0)
+    for number in range(150):
+        kind = "retrieve" if number % 2 else None
+        found.assembler.add(span(kind, number + 1, 1000, trace=number + 1), ORIGIN, number, 0.0, size=10.0)
+    found.assembler.release(now=0.0)
+    assert 80 <= found.assembler.spans <= 90
+    assert found.assembler.bytes == 10.0 * found.assembler.spans
+    assert found.tallies["incomplete", "too_many_spans"] == len(found.queries) == 30
+    found.assembler.release(now=1000.0)
+    assert (found.assembler.spans, found.assembler.bytes) == (0, 0.0)
+
+
 def test_a_step_on_top_is_counted_with_those_below_it_unless_its_process_counts_itself() -> None:
     found = Collected()
     found.add(span("embed", 3, 1), span("ingest", 1), span("ingest", 2, trace=2, **{"ragwatch.counted": True}))
