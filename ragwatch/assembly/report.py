@@ -160,8 +160,9 @@ class Report:
     def _documents(self) -> dict[str, Any]:
         retrieved = [step for step in self.steps if step.step == "retrieve"]
         documents = [document for step in retrieved for document in step.documents or ()]
+        counts = [step.document_count for step in retrieved if step.document_count is not None]
         return {
-            "retrieved": len(documents),
+            "retrieved": sum(counts) if counts else None,
             "with_id": sum(document.id is not None for document in documents),
             "with_score": sum(document.score is not None for document in documents),
             "with_distance": sum(document.distance is not None for document in documents),

@@ -148,8 +148,9 @@ def _lines(report: Report, found: dict[str, Any]) -> Iterator[str]:
         yield f"tokens     {', '.join(parts)}; known for {usage['calls_with_usage']} of {usage['calls']} calls"
     documents = found["documents"]
     if documents["counts"]:
+        retrieved = "unknown how many" if documents["retrieved"] is None else documents["retrieved"]
         yield (
-            f"documents  {documents['retrieved']} retrieved, {documents['with_id']} with an id, "
+            f"documents  {retrieved} retrieved, {documents['with_id']} with an id, "
             f"{documents['with_score']} with a score, {documents['with_distance']} with a distance"
         )
     if found["cache_hits"]:

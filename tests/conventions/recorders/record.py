@@ -57,6 +57,7 @@ STORES = Environment(
 PYDANTIC = Environment((SDK, "pydantic-ai-slim[openai]"))
 DSPY = Environment((SDK, "dspy", "openinference-instrumentation-dspy"))
 HAYSTACK = Environment((SDK, "haystack-ai", "openinference-instrumentation-haystack"))
+OPENLIT = Environment((SDK, "openlit", "openai", "chromadb"))
 MILVUS = Environment(
     (
         SDK, "openai", "pymilvus", "milvus-lite", "setuptools<81", "opentelemetry-instrumentation-milvus",
@@ -74,6 +75,7 @@ RECORDINGS: dict[str, tuple[Environment, tuple[str, ...]]] = {
     "openinference-dspy": (DSPY, ("dspy_app.py",)),
     "openinference-haystack": (HAYSTACK, ("haystack_app.py",)),
     "milvus-openllmetry": (MILVUS, ("milvus_app.py",)),
+    "openlit-chroma": (OPENLIT, ("openlit_app.py",)),
     "otel-genai-pydantic-ai": (PYDANTIC, ("pydantic_ai_app.py",)),
     "openllmetry-old-openai": (OLD, ("old_names_app.py", "openai")),
     "openllmetry-old-langchain": (OLD, ("old_names_app.py", "langchain")),
