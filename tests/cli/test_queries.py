@@ -178,3 +178,66 @@ def test_follow_shows_what_comes_and_waits_for_an_agent_that_is_away(tmp_path: P
         follow.signal(signal.SIGINT)
         assert follow.wait() == 0
         assert json.loads(follow.stdout[-1])["summary"]["shown"] == 3
+
+
+def shown(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    assert main(["show", *args]) == 0
+    return capsys.readouterr().out
+
+
+def test_show_says_everything_of_a_query(where: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    (bad,), _ = asked(capsys, *where, "--bad")
+    said = shown(capsys, bad["trace_id"][:12], *where)
+    lines = said.splitlines()
+    assert lines[0].startswith(f"query {bad['trace_id']}  ok")
+    assert any(line.startswith("├ retrieve ") and "#" in line for line in lines)
+    assert "      1. doc-5  score 0.9" in lines
+    assert any(line.startswith("critical path: ") for line in lines)
+    assert any(line.startswith("judged     bad: answer, by feedback") for line in lines)
+    assert "prompt v7" in said
+    assert "set in the app's environment: RAGWATCH_CONTENT=truncated (or full)" in said
+    log_line = json.loads(next(line for line in lines if line.startswith("log line")).split(maxsplit=2)[2])
+    assert (log_line["trace_id"], log_line["documents"]) == (bad["trace_id"], ["doc-5", "doc-2"])
+
+
+def test_show_names_the_error_with_cause_and_class(where: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    (failed,), _ = asked(capsys, *where, "--errors")
+    assert "error      timeout in generate: TimeoutError\n" in shown(capsys, failed["trace_id"], *where)
+
+
+def test_show_for_programs(where: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    (bad,), _ = asked(capsys, *where, "--bad")
+    query, summary = [json.loads(line) for line in shown(capsys, bad["trace_id"], "--json", *where).splitlines()]
+    assert query.items() >= bad.items()
+    assert query["log_line"]["event"] == "rag.query"
+    assert query["judgements"][0]["verdict"] == "bad"
+    assert summary["summary"]["shown"] == 1
+
+
+@pytest.mark.parametrize(
+    ("trace", "code", "said"),
+    [("xyz", 2, "should be 4 to 32 hex digits"), ("ff" * 16, 1, "no query of trace " + "ff" * 16)],
+)
+def test_show_of_what_is_not_there(
+    where: list[str], trace: str, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["show", trace, *where]) == code
+    assert said in capsys.readouterr().err
+
+
+def test_the_log_line_is_the_one_that_the_sdk_wrote(agent: Agent, tmp_path: Path) -> None:
+    env = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": agent.http_url, "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer s3cret",
+        "RAGWATCH_LOG_FILE": str(tmp_path / "log"),
+    }  # fmt: skip
+    program = "import ragwatch; ragwatch.init(service='liner')\nwith ragwatch.query('q'): print(ragwatch.trace_id())"
+    with Process.python("-c", program, env=env) as app:
+        assert app.wait(20) == 0, app.output
+        trace = app.stdout[-1]
+    source = RunningAgent(agent.web_url, "s3cret")
+    wait_until(lambda: source.queries([("service", "liner")])["queries"], what="the query")
+    options = ("-m", "ragwatch.cli", "show", trace, "--agent", agent.web_url, "--token", "s3cret")
+    with Process.python(*options) as show:
+        assert show.wait(20) == 0, show.output
+    (line,) = [line for line in show.stdout if line.startswith("log line")]
+    assert line.removeprefix("log line   ") == (tmp_path / "log").read_text().strip()
