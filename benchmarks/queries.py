@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -100,10 +101,11 @@ def judgement(record: QueryRecord, number: int) -> Judgement:
     return Judgement(key, record.service, "prod", "answer", "feedback", verdict, record.trace_id, "answer", "", None)
 
 
-def command_ms(directory: Path, options: tuple[str, ...]) -> tuple[float, int]:
-    """(milliseconds of the whole command, the median; lines that it printed)."""
+def command_ms(directory: Path, options: tuple[str, ...]) -> tuple[float, float, int]:
+    """(milliseconds of the whole command, the median; of its CPU; lines that it printed)."""
     command = [sys.executable, "-m", "ragwatch.cli", "queries", "--since", "1h", "--data-dir", str(directory), *options]
     times, lines = [], 0
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     for _ in range(TIMES):
         started = perf_counter()
         done = subprocess.run([*command, "--json"], capture_output=True, check=False, env=os.environ)
@@ -111,7 +113,9 @@ def command_ms(directory: Path, options: tuple[str, ...]) -> tuple[float, int]:
         if done.returncode:
             raise SystemExit(done.stderr.decode())
         lines = done.stdout.count(b"\n")
-    return sorted(times)[TIMES // 2], lines
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / TIMES * 1e3
+    return sorted(times)[TIMES // 2], spent, lines
 
 
 def measure(directory: Path, stored: int) -> None:
@@ -121,8 +125,9 @@ def measure(directory: Path, stored: int) -> None:
     size = (directory / "pipeline.db").stat().st_size
     print(f"pipeline.db with {stored:,} queries: {size / 1e9:.2f} GB, {size / stored:,.0f} bytes a query")
     for options in FILTERS:
-        took, lines = command_ms(directory, options)
-        print(f"queries --since 1h {' '.join(options):<66} {took:5.0f} ms, {lines - 1} shown", flush=True)
+        took, spent, lines = command_ms(directory, options)
+        figures = f"{took:5.0f} ms, {spent:4.0f} ms of CPU, {lines - 1} shown"
+        print(f"queries --since 1h {' '.join(options):<66} {figures}", flush=True)
 
 
 def main() -> None:

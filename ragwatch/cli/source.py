@@ -78,37 +78,47 @@ class RunningAgent:
 
     def queries(self, given: Pairs) -> dict[str, Any]:
         """``/api/queries``."""
-        return self._get(f"/api/queries?{urlencode(list(given))}")
+        return self.get_json(f"/api/queries?{urlencode(list(given))}")
 
     def query(self, trace_id: str) -> dict[str, Any]:
         """``/api/queries/{trace_id}``."""
-        return self._get(f"/api/queries/{quote(trace_id, safe='')}")
+        return self.get_json(f"/api/queries/{quote(trace_id, safe='')}")
 
     def state(self) -> State:
         """``/api/state``."""
         from ragwatch.kpi.state import State
 
-        return State.from_json(self._get("/api/state")["state"])
+        return State.from_json(self.get_json("/api/state")["state"])
 
-    def _get(self, path: str) -> dict[str, Any]:
+    @property
+    def secrets(self) -> set[str]:
+        """What may not be shown: the token, where there is one."""
+        return {self._token} if self._token else set()
+
+    def get(self, path: str) -> tuple[int, str, bytes]:
+        """(status, content type, body) of a page; ``NoAnswer`` where nobody answers."""
         from http.client import HTTPException
 
         try:
             answer = self._ask(path)
-            body = answer.read()
+            return answer.status, (answer.headers.get("Content-Type") or "nothing").split(";")[0], answer.read()
         except (OSError, HTTPException) as error:
             self._connection = None
             raise NoAnswer(
                 f"no agent answers at {self.name}: {getattr(error, 'strerror', None) or error}; is `ragwatch agent` "
                 "running? (--agent URL for another, --data-dir DIR reads its files)"
             ) from None
+
+    def get_json(self, path: str) -> dict[str, Any]:
+        """The object of a page; ``NoAnswer``, ``ConfigError`` or ``ParameterError`` for any other answer."""
+        status, kind, body = self.get(path)
         try:
             found: Any = json.loads(body)
         except ValueError:
             found = None
-        if answer.status == 200 and isinstance(found, dict):
+        if status == 200 and isinstance(found, dict):
             return found
-        raise self._refused(answer, found)
+        raise self._refused(status, kind, found)
 
     def _ask(self, path: str) -> HTTPResponse:
         from http.client import HTTPConnection, HTTPSConnection, RemoteDisconnected
@@ -130,14 +140,13 @@ class RunningAgent:
                     raise
         raise AssertionError
 
-    def _refused(self, answer: HTTPResponse, found: Any) -> Exception:
+    def _refused(self, status: int, kind: str, found: Any) -> Exception:
         said = found.get("error") if isinstance(found, dict) else None
-        if answer.status == 401:
+        if status == 401:
             return ConfigError("token", f"{self.name} wants the agent's bearer token", source="--token")
         if said is None:
-            kind = (answer.headers.get("Content-Type") or "nothing").split(";")[0]
-            return NoAnswer(f"{self.name} is no ragwatch agent: it answers {answer.status} with {kind}; see --agent")
-        if answer.status == 400:
+            return NoAnswer(f"{self.name} is no ragwatch agent: it answers {status} with {kind}; see --agent")
+        if status == 400:
             from ragwatch.agent.parameters import ParameterError
 
             name, _, problem = str(said).partition("=")
