@@ -6,7 +6,7 @@ They come before or after their query, from anywhere, so the two meet when someb
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from time import time
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,18 @@ def add_judgements(connection: sqlite3.Connection, found: Iterable[Judgement]) -
             "DELETE FROM judgements WHERE key IN (SELECT key FROM judgements ORDER BY at LIMIT ?)",
             (count - MAX_JUDGEMENTS * 9 // 10,),
         )
+
+
+def restore(connection: sqlite3.Connection, about: str, found: Iterable[Mapping[str, Any]]) -> None:
+    """Keep judgements as ``judgements_of`` gave them, inside the caller's transaction."""
+    names = _SHOWN.split(", ")
+    connection.executemany(
+        f"INSERT OR IGNORE INTO judgements (key, about, {_SHOWN}) VALUES (?, ?, {', '.join('?' * len(names))})",  # noqa: S608
+        [
+            (f"{about}\0{number}".encode(), about, *(judgement.get(name) for name in names))
+            for number, judgement in enumerate(found)
+        ],
+    )
 
 
 def judged_bad(connection: sqlite3.Connection, since_s: float) -> set[str]:

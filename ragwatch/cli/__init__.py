@@ -22,6 +22,7 @@ VERBS = {
     "show": "one query: waterfall, documents, error, judgements, log line",
     "top": "a live screen of the KPIs by service and step",
     "doctor": "prove that telemetry flows, hop by hop, or say what is wrong and what to type",
+    "bundle": "an incident in one file, which queries, show, top and inspect read",
     "inspect": "what ragwatch sees in spans of any convention, and what is missing in them",
     "ingest": "put documents through your function: resumable, nothing lost, with KPIs",
     "config": "check, show and explain settings: each value and where it came from",

@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragwatch import semconv
@@ -35,7 +36,7 @@ def add_parser(subparsers: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", nargs="?", help="OTLP traces; - is standard input")
+    parser.add_argument("file", nargs="?", help="OTLP traces, or a file of `ragwatch bundle`; - is standard input")
     parser.add_argument(
         "--live", nargs="?", const="http://127.0.0.1:9464", metavar="URL", help="a running agent (default: this host's)"
     )
@@ -74,7 +75,11 @@ def spans_of(name: str) -> Iterator[tuple[RawSpan, str, Origin]]:
 def _of_file(name: str) -> Report:
     from ragwatch.assembly.report import Report
     from ragwatch.assembly.whole import assemble_all
+    from ragwatch.cli.incident import is_incident, queries_of
+    from ragwatch.record import QueryRecord
 
+    if is_incident(Path(name)):
+        return Report.of_records([QueryRecord.from_dict(query) for query in reversed(list(queries_of(Path(name))))])
     return Report.of(assemble_all(spans_of(name)))
 
 

@@ -19,7 +19,7 @@ _PATTERNS = (
     re.compile(r"\b(?:sk|pk|rk|ghp|gho|xox[abp]|glpat)[-_][\w-]{8,}"),
     re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b"),
     re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"),
-    re.compile(r"(?i)(?<=[?&;,\s\"'])(?:api[_-]?key|token|password|passwd|secret)=[^&\s\"',;]+"),
+    re.compile(r"(?i)(?<=[?&;,\s\"'])(?:api[_-]?key|token|password|passwd|secret)=[^&\s\"',;\\]+"),
     re.compile(r"(?<=://)[^/\s@\"']+(?=@)"),
 )
 _QUERY_TEXTS = ("question", "answer", "error_message", "extra", "user", "session")
@@ -43,6 +43,20 @@ class Scrub:
         for pattern in _PATTERNS:
             text = pattern.sub(MASK, text)
         return text
+
+    def all_of(self, value: Any) -> Any:
+        """The plain value with every text in it without secrets.
+
+        >>> Scrub({"s3cret"}).all_of({"a": ["my s3cret", 7, None]})
+        {'a': ['my ***', 7, None]}
+        """
+        if isinstance(value, str):
+            return self(value)
+        if isinstance(value, dict):
+            return {key: self.all_of(held) for key, held in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.all_of(held) for held in value]
+        return value
 
 
 def known_secrets(environ: Mapping[str, str] | None = None) -> set[str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import sqlite3
     from http.client import HTTPConnection, HTTPResponse
 
-    from ragwatch.agent.search import Page
+    from ragwatch.agent.search import Page, Search
     from ragwatch.kpi.state import State
 
 TOKEN, WEB_PORT, CONFIG = "RAGWATCH_AGENT_TOKEN", "RAGWATCH_AGENT_WEB_PORT", "RAGWATCH_AGENT_CONFIG"
@@ -39,12 +39,14 @@ class Source(Protocol):
         """Every series of the KPIs, as committed."""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser, *, bundle: bool = True) -> None:
     """The options that say where to read."""
     where = parser.add_argument_group("where to read")
     one = where.add_mutually_exclusive_group()
     one.add_argument("--agent", metavar="URL", help=f"a running agent (default: port {default_port()} of this host)")
     one.add_argument("--data-dir", type=Path, metavar="DIR", help="the agent's directory, which is read as it is")
+    if bundle:
+        one.add_argument("--bundle", type=Path, metavar="FILE", help="a file of `ragwatch bundle`")
     where.add_argument("--token", help=f"the agent's bearer token (default: {TOKEN} and its file)")
 
 
@@ -52,6 +54,10 @@ def source_of(args: argparse.Namespace) -> Source:
     """What the options name; ``ConfigError`` for what cannot be one."""
     if args.data_dir is not None:
         return AgentFiles(args.data_dir)
+    if getattr(args, "bundle", None) is not None:
+        from ragwatch.cli.incident import IncidentFile
+
+        return IncidentFile(args.bundle)
     return RunningAgent(args.agent or f"http://127.0.0.1:{default_port()}", args.token)
 
 
@@ -169,9 +175,13 @@ class AgentFiles:
     def queries(self, given: Pairs) -> dict[str, Any]:
         """As ``/api/queries``."""
         from ragwatch.agent.parameters import search_of
+
+        return self.search(search_of(given))
+
+    def search(self, wanted: Search) -> dict[str, Any]:
+        """A page of what is asked for."""
         from ragwatch.agent.search import find
 
-        wanted = search_of(given)
         return self._read(lambda connection: find(connection, wanted))
 
     def query(self, trace_id: str) -> dict[str, Any]:
