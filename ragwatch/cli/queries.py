@@ -127,10 +127,10 @@ def _show(found: list[dict[str, Any]], args: argparse.Namespace, after: str | No
     for query in found:
         print(table.row(query))
     if sys.stdout.isatty():
-        more = f"; more with --cursor {after}" if after else ""
         order = "the slowest first" if args.order == "slowest" else "the newest first"
         trace = found[0]["trace_id"][:SHORT_ID]
-        print(paint(f"{len(found)} queries, {order}{more}; one in full: ragwatch show {trace}", "dim", coloured()))
+        more = f"\nthe next of them: --cursor {after}" if after else ""
+        print(paint(f"{len(found)} queries, {order}; one in full: ragwatch show {trace}{more}", "dim", coloured()))
 
 
 def _table(found: list[dict[str, Any]]) -> Any:
@@ -138,7 +138,7 @@ def _table(found: list[dict[str, Any]]) -> Any:
     from ragwatch.cli.query_lines import Table
 
     width = max(80, shutil.get_terminal_size((100, 24)).columns) if sys.stdout.isatty() else 0
-    return Table(width, colour=coloured(), services=[query["service"] for query in found])
+    return Table(width, colour=coloured(), queries=found)
 
 
 def _follow(args: argparse.Namespace, source: Source, given: list[tuple[str, str]]) -> int:

@@ -14,10 +14,12 @@ SHORT_ID = 8
 class Table:
     """Lays out queries, given as they come from ``/api/queries``, in ``width`` characters (0: as long as they are)."""
 
-    def __init__(self, width: int, *, colour: bool, services: list[str], today: str = "") -> None:
+    def __init__(self, width: int, *, colour: bool, queries: list[dict[str, Any]]) -> None:
         self._width, self._colour = width, colour
-        self._service = min(16, max((len(name) for name in services), default=7)) if width else 16
-        self._today = today or datetime.now().astimezone().strftime("%m-%d")
+        names = [query["service"] for query in queries]
+        self._service = min(16, max(7, *(len(name) for name in names), 7)) if width else 16
+        self._today = datetime.now().astimezone().date()
+        self._clock = 8 if width and queries and all(self._is_today(query["end_ns"]) for query in queries) else 11
         self._id = 32 if not width or width >= 150 else SHORT_ID
 
     def head(self) -> str:
@@ -41,11 +43,14 @@ class Table:
 
     def _when(self, end_ns: int) -> str:
         at = datetime.fromtimestamp(end_ns / 1e9).astimezone()
-        day = at.strftime("%m-%d")
-        return at.strftime("%H:%M:%S") if day == self._today else at.strftime("%m-%d %H:%M")
+        return at.strftime("%H:%M:%S" if self._is_today(end_ns) else "%m-%d %H:%M")
+
+    def _is_today(self, end_ns: int) -> bool:
+        return datetime.fromtimestamp(end_ns / 1e9).astimezone().date() == self._today
 
     def _line(self, when: str, took_: str, outcome: str, step: str, service: str, said: str, trace: str) -> str:
-        head = f"{when:<11} {took_:>7}  {outcome:<10} {step:<9} {_cut(service, self._service):<{self._service}} "
+        named = f"{_cut(service, self._service):<{self._service}}"
+        head = f"{when:<{self._clock}} {took_:>7}  {outcome:<10} {step:<9} {named} "
         if not self._width:
             return f"{head} {trace:<32}  {said}".rstrip()
         room = self._width - len(head) - self._id - 1
@@ -71,7 +76,7 @@ def is_bad(query: dict[str, Any]) -> bool:
 def what(query: dict[str, Any]) -> Iterator[str]:
     """What there is to say of a query, the most important first."""
     if query["outcome"] in {"error", "rejected"}:
-        yield " ".join(part for part in (query.get("error_class"), query.get("error_type")) if part) or "unknown"
+        yield failure(query)
     if query.get("degraded_reason"):
         yield str(query["degraded_reason"])
     bad = [f"{one['target']} ({one['source']})" for one in query.get("judgements", ()) if one["verdict"] == "bad"]
@@ -89,6 +94,20 @@ def what(query: dict[str, Any]) -> Iterator[str]:
     attempts = max((step.get("attempts") or 1 for step in query["steps"]), default=1)
     if attempts > 1:
         yield f"{attempts} attempts"
+
+
+def failure(query: dict[str, Any]) -> str:
+    """Class and type of a failure; the type alone where its name says both.
+
+    >>> failure({"error_class": "timeout", "error_type": "httpx.ReadTimeout"}), failure({"error_type": "a.CircuitOpen"})
+    ('ReadTimeout', 'CircuitOpen')
+    >>> failure({"error_class": "auth", "error_type": "PermissionDenied"}), failure({})
+    ('auth PermissionDenied', 'unknown')
+    """
+    kind, name = query.get("error_class") or "", (query.get("error_type") or "").rpartition(".")[2]
+    if kind.replace("_", "") in name.lower():
+        kind = ""
+    return " ".join(part for part in (kind, name) if part) or "unknown"
 
 
 def took(value: float) -> str:

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -79,10 +80,11 @@ def run(args: argparse.Namespace) -> int:
 def lines(record: QueryRecord, judgements: list[dict[str, Any]], now: State | None, width: int) -> Iterator[str]:
     """Everything that is known of a query, as lines for people."""
     from ragwatch.cli.paint import OUTCOME_STYLES, coloured, paint
-    from ragwatch.cli.waterfall import draw
+    from ragwatch.cli.waterfall import draw, seconds
 
     colour = coloured()
-    head, *rows = draw(record, width)
+    _, *rows = draw(record, width)
+    head = f"query {record.trace_id}  {record.outcome}  {seconds(record.duration_s)}  {record.service}"
     yield paint(head, OUTCOME_STYLES.get(record.outcome, "bold"), colour)
     at = datetime.fromtimestamp(record.start_ns / 1e9).astimezone()
     yield f"began {at.isoformat(sep=' ', timespec='milliseconds')}" + (
@@ -92,7 +94,13 @@ def lines(record: QueryRecord, judgements: list[dict[str, Any]], now: State | No
     yield from rows
     yield ""
     for label, text in facts(record, judgements, now):
-        yield f"{paint(f'{label:<10}', 'bold', colour)} {text}"
+        first, *more = (
+            [text]
+            if label == "log line" or not sys.stdout.isatty()
+            else textwrap.wrap(text, max(40, width - 11)) or [""]
+        )
+        yield f"{paint(f'{label:<10}', 'bold', colour)} {first}"
+        yield from (f"{'':<11}{part}" for part in more)
 
 
 def facts(record: QueryRecord, judgements: list[dict[str, Any]], now: State | None) -> Iterator[tuple[str, str]]:
