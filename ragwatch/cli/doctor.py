@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ EPILOG = """examples:
 It sends one query of the service ragwatch-doctor through the whole way.
 
 exit codes: 0 telemetry flows, 1 something is wrong, 2 an argument is wrong"""
+INDENT = 20
 _MARKS = {"ok": ("ok", "green"), "wrong": ("WRONG", "red"), "note": ("note", "yellow"), "unknown": ("?", "dim")}
 
 
@@ -79,6 +82,10 @@ def _say(check: Check, *, as_json: bool) -> None:
         print(json.dumps(check._asdict(), ensure_ascii=False), flush=True)
         return
     mark, style = _MARKS[check.status]
-    print(f"{paint(f'{mark:<5}', style, coloured())}  {check.name:<12} {check.said}", flush=True)
+    width = max(60, shutil.get_terminal_size((100, 24)).columns) if sys.stdout.isatty() else 10**6
+    first, *more = textwrap.wrap(check.said, width - INDENT, break_long_words=False) or [""]
+    print(f"{paint(f'{mark:<5}', style, coloured())}  {check.name:<12} {first}", flush=True)
+    for part in more:
+        print(f"{'':<{INDENT}}{part}", flush=True)
     if check.do and check.status in {"wrong", "note"}:
-        print(f"{'':<20}→ {check.do}", flush=True)
+        print(f"{'':<{INDENT}}→ {check.do}", flush=True)

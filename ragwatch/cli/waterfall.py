@@ -94,6 +94,8 @@ def details(step: Step) -> Iterator[str]:
         number = document.score if document.score is not None else document.distance
         how = "" if number is None else f"  {'score' if document.score is not None else 'distance'} {number:.4g}"
         yield f"{document.rank:>3}. {document.id or '(no id)'}{how}"
+    if len(step.documents or ()) > MAX_DOCUMENTS:
+        yield f"  … {len(step.documents or ()) - MAX_DOCUMENTS} more (--json has them all)"
 
 
 def seconds(value: float) -> str:
