@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from time import time
 from typing import Any
 
-from ragwatch.agent.search import Search
+from ragwatch.agent.asked import Search
 from ragwatch.config.duration import to_seconds
 from ragwatch.errors import RagwatchError
 from ragwatch.semconv import ERROR_CLASSES, OUTCOMES, STEPS

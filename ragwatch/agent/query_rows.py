@@ -23,6 +23,8 @@ MAX_FORGOTTEN = 20_000
 LOOKUP_QUERIES = 256
 """A segment of ``lookup`` is filled up to this many queries before the next is begun; rewriting it costs 16 KiB."""
 TRACE_BYTES, TERM_BYTES, ENTRY_BYTES = 16, 8, 12
+LATEST_NS = (1 << 63) - 1
+"""The year 2262: OTLP's times are longer by a bit than SQLite's numbers."""
 ANSWERED = frozenset({"ok", "degraded"})
 
 TABLES = """
@@ -104,7 +106,7 @@ def add_queries(connection: sqlite3.Connection, records: Iterable[QueryRecord], 
     rows, texts, traces, terms = [], [], [], []
     newest = 0
     for number, record in enumerate(records, last + 1):
-        end_ns = record.end_ns
+        end_ns = min(record.end_ns, LATEST_NS)
         duration_ns = max(0, end_ns - record.start_ns)
         newest = max(newest, end_ns)
         missed = record.label is not None and not record.label.hit and record.outcome in ANSWERED

@@ -13,8 +13,9 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from time import monotonic
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
+from ragwatch.agent.asked import Search
 from ragwatch.agent.judgement_rows import judged_bad, judgements_of
 from ragwatch.agent.query_rows import ENTRY_BYTES, TERM_BYTES, TRACE_BYTES, VERSION, speed, term, trace_key
 from ragwatch.errors import NoAnswer
@@ -38,24 +39,6 @@ class TooLong(NoAnswer):
 
 class OldFile(NoAnswer):
     """The file was written by another version of ragwatch."""
-
-
-class Search(NamedTuple):
-    """What is asked for; None and False leave a thing open. Times are seconds, ``since_s`` since the epoch."""
-
-    since_s: float | None = None
-    outcome: str | None = None
-    bad: bool = False
-    empty: bool = False
-    step: str | None = None
-    error_class: str | None = None
-    document: str | None = None
-    service: str | None = None
-    slower_than_s: float | None = None
-    order: Literal["newest", "slowest"] = "newest"
-    limit: int = 50
-    after: tuple[int, int] | None = None
-    """Where the page before ended: (end or duration in ns, id)."""
 
 
 class Page(NamedTuple):

@@ -10,9 +10,10 @@ from time import time, time_ns
 
 from ragwatch import __version__
 from ragwatch.agent import store
+from ragwatch.agent.asked import Search
 from ragwatch.agent.counters import Counters
 from ragwatch.agent.inbox import InboxReader
-from ragwatch.agent.search import Page, Search, find, of_trace
+from ragwatch.agent.search import Page, find, of_trace
 from ragwatch.errors import NoAnswer
 from ragwatch.kpi.bounds import LabelBounds
 from ragwatch.kpi.state import State

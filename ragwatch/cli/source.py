@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import sqlite3
     from http.client import HTTPConnection, HTTPResponse
 
-    from ragwatch.agent.search import Page, Search
+    from ragwatch.agent.asked import Search
+    from ragwatch.agent.search import Page
     from ragwatch.kpi.state import State
 
 TOKEN, WEB_PORT, CONFIG = "RAGWATCH_AGENT_TOKEN", "RAGWATCH_AGENT_WEB_PORT", "RAGWATCH_AGENT_CONFIG"

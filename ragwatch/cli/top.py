@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from datetime import datetime
+from importlib.util import find_spec
 from time import monotonic, sleep
 from typing import Any
 
@@ -49,6 +50,8 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show the screen until it is left; ``NoAnswer`` where there is no agent to begin with."""
     window, every_s = _seconds(args.window, "window"), max(0.2, _seconds(args.every, "every"))
+    if find_spec("rich") is None:
+        raise ConfigError("top", "the package rich is not installed: pip install 'ragwatch[agent]'", source="command")
     source = source_of(args)
     first = _read(source, args.service)
     if args.json:

@@ -14,9 +14,9 @@ from opentelemetry.sdk.resources import Resource
 from benchmarks.workload import Requests
 from ragwatch.agent import pipeline as process
 from ragwatch.agent import store
+from ragwatch.agent.asked import Search
 from ragwatch.agent.inbox import Inbox
 from ragwatch.agent.pipeline import STARTS_BEFORE_SKIPPING, Pipeline
-from ragwatch.agent.search import Search
 from ragwatch.agent.view import View
 from ragwatch.config.agent_values import AgentValues
 from ragwatch.kpi.engine import Engine

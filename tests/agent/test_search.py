@@ -13,7 +13,8 @@ import pytest
 
 from benchmarks.queries import judgement, make
 from ragwatch.agent import judgement_rows, query_rows, search, store
-from ragwatch.agent.search import OldFile, Search, TooLong, find, of_trace, page_json
+from ragwatch.agent.asked import Search
+from ragwatch.agent.search import OldFile, TooLong, find, of_trace, page_json
 from ragwatch.conventions.evaluation import Judgement
 from ragwatch.record import Document, Label, QueryRecord
 from tests.support.records import query, step
@@ -206,6 +207,13 @@ def test_a_file_of_an_earlier_ragwatch_is_taken_over(tmp_path: Path) -> None:
     assert found(now, bad=True) == []
     add(now, query())
     assert len(found(now)) == 3
+
+
+def test_a_time_that_no_clock_shows_is_stored_all_the_same(connection: sqlite3.Connection) -> None:
+    odd = query()._replace(start_ns=1, end_ns=2**64 - 1)
+    add(connection, odd, query()._replace(start_ns=2**64 - 1, end_ns=0), query())
+    assert found(connection)[0]["trace_id"] == odd.trace_id
+    assert found(connection, order="slowest")[0]["end_ns"] == 2**64 - 1
 
 
 def test_a_file_of_a_later_ragwatch_is_left_alone(tmp_path: Path) -> None:
