@@ -241,3 +241,19 @@ def test_the_log_line_is_the_one_that_the_sdk_wrote(agent: Agent, tmp_path: Path
         assert show.wait(20) == 0, show.output
     (line,) = [line for line in show.stdout if line.startswith("log line")]
     assert line.removeprefix("log line   ") == (tmp_path / "log").read_text().strip()
+
+
+def test_follow_shows_a_query_when_it_is_found_bad_later(tmp_path: Path) -> None:
+    with Agent(tmp_path) as agent:
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": agent.http_url}
+        with Process.python("-c", APP, env=env) as app:
+            assert app.wait(30) == 0, app.output
+        good = app.stdout[-1].split()[0]
+        judge = f"import ragwatch; ragwatch.init(service='bot'); ragwatch.feedback({good!r}, False); ragwatch.flush()"
+        options = ("-m", "ragwatch.cli", "queries", "--follow", "--bad", "--agent", agent.web_url)
+        with Process.python(*options) as follow:
+            follow.wait_line("bad answer")
+            assert good not in follow.output
+            with Process.python("-c", judge, env=env) as later:
+                assert later.wait(20) == 0, later.output
+            follow.wait_line(f"{good}.*bad answer")
