@@ -4,6 +4,7 @@
     ├── ConfigError        a setting is wrong; names the setting and where its value came from
     │   └── ConfigErrors       all settings that are wrong, in one go; is a ValueError too
     ├── CatalogueError     a metric or label that the catalogue does not know
+    ├── NoAnswer           an agent, or its files, cannot say what was asked for; the command ends with 1
     ├── InboxFull          the agent's disk bound is reached; the sender may try again
     └── Rejected           a call was turned away before it began
         ├── CircuitOpen        by a circuit breaker
@@ -20,6 +21,10 @@ from collections.abc import Iterable
 
 class RagwatchError(Exception):
     """Whatever ragwatch raises on purpose."""
+
+
+class NoAnswer(RagwatchError):
+    """What was asked for cannot be had now: nobody answers, there are no files, a search takes too long."""
 
 
 class ConfigError(RagwatchError):

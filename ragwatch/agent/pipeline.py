@@ -17,7 +17,7 @@ from typing import Any
 from google.protobuf.message import DecodeError as ProtobufError
 
 from ragwatch import semconv
-from ragwatch.agent import store
+from ragwatch.agent import judgement_rows, query_rows, store
 from ragwatch.agent.inbox import JSON, SIGNALS, TRANSPORTS, InboxReader, Row, inbox_exists
 from ragwatch.agent.process import die_with_parent, say, stop_event
 from ragwatch.agent.streams import Streams
@@ -26,7 +26,7 @@ from ragwatch.config.agent_values import AgentValues, from_environment
 from ragwatch.config.prices import Prices, read_prices
 from ragwatch.conventions.decode import DecodeError, ResourceSteps, decode_steps
 from ragwatch.conventions.decode_json import decode_traces_json, json_to_protobuf
-from ragwatch.conventions.evaluation import judgements
+from ragwatch.conventions.evaluation import Judgement, judgements
 from ragwatch.conventions.own_wire import OwnTrace
 from ragwatch.kpi.engine import Engine
 from ragwatch.kpi.otlp import data_points, from_request, log_records
@@ -54,8 +54,8 @@ class Pipeline:
         self._origins: dict[int, tuple[dict[str, Any], Origin]] = {}
         self._queries: deque[QueryRecord] = deque(maxlen=settings.queries_kept or 1)
         self._dead: list[tuple[Row, str]] = []
-        self._judged: set[bytes] = set()
-        """Judgements that were counted since the last commit."""
+        self._judged: dict[bytes, Judgement] = {}
+        """Judgements that were counted since the last commit, by their keys."""
         self._assembler = Assembler(
             Events(self._query, self._loose, self._count),
             linger_s=settings.linger_s,
@@ -112,9 +112,9 @@ class Pipeline:
         store.write_meta(connection, "committed_at", time())
         store.write_meta(connection, "starts", None)
         if self._judged:
-            store.add_judgements(connection, self._judged)
+            judgement_rows.add_judgements(connection, self._judged.values())
         if self._queries:
-            store.add_queries(connection, self._queries, self._settings.queries_kept)
+            query_rows.add_queries(connection, self._queries, self._settings.queries_kept)
         for row, reason in self._dead:
             store.add_dead_letter(connection, row.id, row.signal, reason, row.body)
         self._streams.save(connection)
@@ -214,10 +214,10 @@ class Pipeline:
         body = json_to_protobuf("logs", row.body) if row.format == JSON else row.body
         self._received(row, log_records(body))
         for found in judgements(body):
-            if found.key in self._judged or store.is_judged(self._store, found.key):
+            if found.key in self._judged or judgement_rows.is_judged(self._store, found.key):
                 self._count("ragwatch.agent.duplicates", "judgement")
                 continue
-            self._judged.add(found.key)
+            self._judged[found.key] = found
             labels = {"service": found.service, "environment": found.environment, "target": found.target}
             self._engine.count("rag.judgements", {**labels, "source": found.source, "verdict": found.verdict})
 

@@ -8,27 +8,19 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
 from pathlib import Path
 from time import time
 from typing import Any
 
-from ragwatch.agent import streams
+from ragwatch.agent import judgement_rows, query_rows, streams
 from ragwatch.kpi.state import State
-from ragwatch.record import QueryRecord
 
 MAX_DEAD_LETTERS = 1000
-MAX_JUDGEMENTS = 500_000
 MAX_DEAD_LETTER_BYTES = 1 << 20
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS cursor (one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER, keep_from INTEGER);
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS queries (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, trace_id TEXT, outcome TEXT, service TEXT, start_ns INTEGER, record TEXT);
-CREATE INDEX IF NOT EXISTS queries_by_trace ON queries (trace_id);
-CREATE TABLE IF NOT EXISTS judgements (key BLOB PRIMARY KEY, at REAL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS judgements_by_age ON judgements (at);
 CREATE TABLE IF NOT EXISTS dead_letters (
   id INTEGER PRIMARY KEY AUTOINCREMENT, row_id INTEGER, signal INTEGER, reason TEXT, at REAL, body BLOB);
 """
@@ -41,6 +33,8 @@ def open_store(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute(f"PRAGMA journal_size_limit={32 << 20}")
     connection.executescript(_SCHEMA + streams.SCHEMA)
+    query_rows.prepare(connection)
+    judgement_rows.prepare(connection)
     connection.execute("INSERT OR IGNORE INTO cursor VALUES (1, 0, 1)")
     return connection
 
@@ -54,23 +48,6 @@ def read_cursor(connection: sqlite3.Connection) -> tuple[int, int]:
     """(last row that has been processed, lowest row that is still needed)."""
     found = connection.execute("SELECT position, keep_from FROM cursor").fetchone()
     return (int(found[0]), int(found[1])) if found else (0, 1)
-
-
-def is_judged(connection: sqlite3.Connection, key: bytes) -> bool:
-    """Whether a judgement with that key was counted before."""
-    return connection.execute("SELECT 1 FROM judgements WHERE key = ?", (key,)).fetchone() is not None
-
-
-def add_judgements(connection: sqlite3.Connection, keys: Iterable[bytes]) -> None:
-    """Remember judgements, inside the caller's transaction; the oldest over the bound are forgotten."""
-    now = time()
-    connection.executemany("INSERT OR IGNORE INTO judgements VALUES (?, ?)", [(key, now) for key in keys])
-    (count,) = connection.execute("SELECT count(*) FROM judgements").fetchone()
-    if count > MAX_JUDGEMENTS:
-        connection.execute(
-            "DELETE FROM judgements WHERE key IN (SELECT key FROM judgements ORDER BY at LIMIT ?)",
-            (count - MAX_JUDGEMENTS * 9 // 10,),
-        )
 
 
 def write_cursor(connection: sqlite3.Connection, position: int, keep_from: int) -> None:
@@ -90,15 +67,6 @@ def write_meta(connection: sqlite3.Connection, key: str, value: Any) -> None:
     """Keep a value under a key."""
     kept = value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":"))
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, kept))
-
-
-def add_queries(connection: sqlite3.Connection, records: Iterable[QueryRecord], kept: int) -> None:
-    """Add queries and forget the oldest beyond ``kept``."""
-    rows = [(r.trace_id, r.outcome, r.service, r.start_ns, r.to_json()) for r in records]
-    connection.executemany(
-        "INSERT INTO queries (trace_id, outcome, service, start_ns, record) VALUES (?, ?, ?, ?, ?)", rows
-    )
-    connection.execute("DELETE FROM queries WHERE id <= (SELECT max(id) FROM queries) - ?", (kept,))
 
 
 def add_dead_letter(connection: sqlite3.Connection, row_id: int, signal: int, reason: str, body: bytes) -> None:

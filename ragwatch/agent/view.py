@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from time import time, time_ns
-from typing import Any
 
 from ragwatch import __version__
 from ragwatch.agent import store
+from ragwatch.agent.asked import Search
 from ragwatch.agent.counters import Counters
 from ragwatch.agent.inbox import InboxReader
+from ragwatch.agent.search import Page, find, of_trace
+from ragwatch.errors import NoAnswer
 from ragwatch.kpi.bounds import LabelBounds
 from ragwatch.kpi.state import State
 
@@ -42,16 +44,13 @@ class View:
         LabelBounds(total).add(total, self._kpis())
         return total
 
-    def queries(self, limit: int, outcome: str | None = None, service: str | None = None) -> list[dict[str, Any]]:
-        """The newest queries first."""
-        return self._records(
-            "WHERE (?1 IS NULL OR outcome = ?1) AND (?2 IS NULL OR service = ?2) ORDER BY id DESC LIMIT ?3",
-            (outcome, service, limit),
-        )
+    def queries(self, wanted: Search) -> Page:
+        """One page of the stored queries; ``NoAnswer`` where there is a file and it cannot say."""
+        return self._look(lambda connection: find(connection, wanted))
 
-    def query(self, trace_id: str) -> list[dict[str, Any]]:
-        """The queries of one trace."""
-        return self._records("WHERE trace_id = ? ORDER BY id", (trace_id.lower(),))
+    def query(self, beginning: str) -> Page:
+        """The queries of the traces whose id begins so (hex, at least four digits), the oldest first."""
+        return self._look(lambda connection: of_trace(connection, beginning))
 
     def readiness(self) -> dict[str, str]:
         """What is wrong, by part; empty when everything works."""
@@ -75,13 +74,15 @@ class View:
             reader.close()
         return problems
 
-    def _records(self, where: str, values: tuple[Any, ...]) -> list[dict[str, Any]]:
+    def _look(self, ask: Callable[[sqlite3.Connection], Page]) -> Page:
+        path = self._directory / "pipeline.db"
+        if not path.exists():
+            return Page([], [], None)
         try:
-            with _Reader(self._directory / "pipeline.db") as connection:
-                found = connection.execute(f"SELECT record FROM queries {where}", values)  # noqa: S608  (our own text)
-                return [json.loads(text) for (text,) in found]
-        except sqlite3.Error:
-            return []
+            with _Reader(path) as connection:
+                return ask(connection)
+        except sqlite3.Error as error:
+            raise NoAnswer(f"{path.name} cannot be read: {error}") from None
 
     def _kpis(self) -> State:
         try:

@@ -13,11 +13,16 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from ragwatch import __version__
-from ragwatch.errors import RagwatchError
+from ragwatch.errors import NoAnswer, RagwatchError
 
 VERBS = {
     "demo": "watch a real RAG app answer questions about Python, end to end",
     "agent": "run the sidecar: OTLP in, KPIs on /metrics, everything on disk until it is delivered",
+    "queries": "what the agent saw: the failed, the slow, the bad, the empty; by step, document, time",
+    "show": "one query: waterfall, documents, error, judgements, log line",
+    "top": "a live screen of the KPIs by service and step",
+    "doctor": "prove that telemetry flows, hop by hop, or say what is wrong and what to type",
+    "bundle": "an incident in one file, which queries, show, top and inspect read",
     "inspect": "what ragwatch sees in spans of any convention, and what is missing in them",
     "ingest": "put documents through your function: resumable, nothing lost, with KPIs",
     "config": "check, show and explain settings: each value and where it came from",
@@ -48,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(verb.run(parser.parse_args(arguments)))
     except RagwatchError as error:
         print(f"ragwatch {arguments[0]}: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, NoAnswer) else 2
     except BrokenPipeError:  # the reader went away: | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -32,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--max-pending-bytes", help="memory for requests that are being written (default 64 MiB)")
     parser.add_argument("--max-pending-spans", help="steps that wait for their query's root (default 200,000)")
     parser.add_argument("--max-waiting-bytes", help="the same, by what they took on the wire (default 256 MiB)")
-    parser.add_argument("--queries-kept", help="queries that /api/queries shows (default 500)")
+    parser.add_argument("--queries-kept", help="queries that can be looked up, some 3 kB each (default 500)")
     parser.add_argument("--commit-interval-s", help="how often results become visible (default 0.5)")
     parser.add_argument("--linger-s", help="wait for steps still on their way after a query's root (default 0.25)")
     parser.add_argument("--foreign-linger-s", help="the same for spans of others' instrumentors (default 6)")

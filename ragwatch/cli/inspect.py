@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import shutil
 import sys
 from collections.abc import Iterator
-from time import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.error import URLError
-from urllib.request import Request, urlopen
 
 from ragwatch import semconv
-from ragwatch.errors import ConfigError, RagwatchError
+from ragwatch.errors import ConfigError, NoAnswer, RagwatchError
 
 if TYPE_CHECKING:
     from ragwatch.assembly.node import Origin
@@ -29,9 +26,6 @@ EPILOG = """examples:
   collector-dump | ragwatch inspect - --json   for programs
 
 exit codes: 0 something was recognised, 1 nothing was, 2 the input cannot be read"""
-_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, None: 60}
-MAX_LIVE = 1000
 
 
 def add_parser(subparsers: Any) -> None:
@@ -42,7 +36,7 @@ def add_parser(subparsers: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", nargs="?", help="OTLP traces; - is standard input")
+    parser.add_argument("file", nargs="?", help="OTLP traces, or a file of `ragwatch bundle`; - is standard input")
     parser.add_argument(
         "--live", nargs="?", const="http://127.0.0.1:9464", metavar="URL", help="a running agent (default: this host's)"
     )
@@ -81,27 +75,29 @@ def spans_of(name: str) -> Iterator[tuple[RawSpan, str, Origin]]:
 def _of_file(name: str) -> Report:
     from ragwatch.assembly.report import Report
     from ragwatch.assembly.whole import assemble_all
+    from ragwatch.cli.incident import is_incident, queries_of
+    from ragwatch.record import QueryRecord
 
+    if is_incident(Path(name)):
+        return Report.of_records([QueryRecord.from_dict(query) for query in reversed(list(queries_of(Path(name))))])
     return Report.of(assemble_all(spans_of(name)))
 
 
 def _live(args: argparse.Namespace) -> Report:
+    from ragwatch.agent.parameters import MAX_LIMIT, SEARCH, ParameterError, read
     from ragwatch.assembly.report import Report
+    from ragwatch.cli.source import RunningAgent
     from ragwatch.record import QueryRecord
 
-    found = _AGE.fullmatch(args.since.strip())
-    if found is None:
-        raise ConfigError("since", f"{args.since!r} should read like 15m, 2h or 30s", source="--since")
-    since_ns = int((time() - float(found.group(1)) * _UNITS[found.group(2)]) * 1e9)
-    url = f"{args.live.rstrip('/')}/api/queries?limit={MAX_LIVE}"
-    headers = {"Authorization": f"Bearer {args.token}"} if args.token else {}
+    asked = [("since", args.since), ("limit", str(MAX_LIMIT))]
     try:
-        with urlopen(Request(url, headers=headers), timeout=30) as answer:  # noqa: S310  (the user's own address)
-            held = json.load(answer)["queries"]
-    except (URLError, OSError, ValueError, KeyError) as error:
-        raise RagwatchError(f"no agent answers at {url}: {error}; is `ragwatch agent` running?") from None
-    records = [QueryRecord.from_dict(record) for record in held]
-    return Report.of_records([record for record in reversed(records) if record.end_ns >= since_ns])
+        read(asked, SEARCH)
+        held = RunningAgent(args.live, args.token).queries(asked)["queries"]
+    except NoAnswer as error:
+        raise RagwatchError(str(error)) from None
+    except ParameterError as error:
+        raise ConfigError("since", str(error.problem).lstrip("="), source="--since") from None
+    return Report.of_records([QueryRecord.from_dict(record) for record in reversed(held)])
 
 
 def _draw(report: Report, trace: str, *, as_json: bool) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from pathlib import Path
 from time import time
 from typing import Any
 
+from ragwatch.config.duration import to_seconds
 from ragwatch.errors import ConfigError
 
 EPILOG = """examples:
@@ -16,8 +16,6 @@ EPILOG = """examples:
   ragwatch snapshot incident --since 3h --until 1h --service support-bot --board overview --board resilience
 
 exit codes: 0 drawn, 1 no panel had data, 2 Prometheus or an argument is wrong"""
-_AGE = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -68,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _age(text: str, name: str) -> float:
-    found = _AGE.fullmatch(text.strip())
-    if found is None:
-        raise ConfigError(name, f"{text!r} should read like 15m, 2h or 30s", source=f"--{name}")
-    return float(found.group(1)) * _SECONDS[found.group(2)]
+    try:
+        return to_seconds(text)
+    except ValueError as error:
+        raise ConfigError(name, str(error), source=f"--{name}") from None

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ragwatch.assembly.critical_path import critical_path
 from ragwatch.record import QueryRecord, Step
 
 NAME_WIDTH = 34
 MAX_DOCUMENTS = 10
+SHARE = 0.01
+"""Of the query's time: what a step must have kept it waiting to be marked."""
 
 
 def draw(record: QueryRecord, width: int = 80) -> list[str]:
-    """The lines of a query's waterfall, ``width`` characters at the most.
+    """The lines of a query's waterfall, ``width`` characters at the most; ``#`` marks what the query waited for.
 
     >>> step = Step("retrieve", "search", "b" * 16, "a" * 16, 200_000_000, 700_000_000, document_count=3)
     >>> record = QueryRecord("c" * 32, "a" * 16, "bot", "", 0, 1_000_000_000, steps=(step,))
     >>> for line in draw(record, 64)[:3]: print(line)
     query cccccccccccccccccccccccccccccccc  ok  1.00 s  bot
     query                                  1.00 s |===============|
-    └ retrieve search                      500 ms |   ========    |
+    └ retrieve search                      500 ms |   ########    |
     """
     head = f"query {record.trace_id}  {record.outcome}  {seconds(record.duration_s)}  {record.service}"
     if record.outcome == "error":
@@ -30,14 +33,36 @@ def draw(record: QueryRecord, width: int = 80) -> list[str]:
     known = {step.span_id for step in record.steps}
     for step in record.steps:
         children.setdefault(step.parent_id if step.parent_id in known else None, []).append(step)
+    waited = waited_for(record)
     for prefix, step in _tree(children, None, ""):
-        lines.append(_row(f"{prefix}{step.step} {step.name}", step.start_ns, step.end_ns, record, bar))
+        fill = "#" if waited.get(step.span_id, 0.0) >= SHARE * record.duration_s > 0 else "="
+        lines.append(_row(f"{prefix}{title(step)}", step.start_ns, step.end_ns, record, bar, fill))
         indent = " " * (len(prefix) + 2)
         lines += [indent + text for text in details(step)]
     if record.critical_path:
-        path = ", ".join(f"{step} {seconds(spent)}" for step, spent in record.critical_path)
+        path = ", ".join(f"{step} {seconds(spent)}" for step, spent in sorted(record.critical_path, key=_spent))
         lines.append(f"critical path: {path}")
     return lines
+
+
+def title(step: Step) -> str:
+    """A step's kind and, where it says more, its name."""
+    return step.step if step.name == step.step else f"{step.step} {step.name}"
+
+
+def _spent(part: tuple[str, float]) -> float:
+    return -part[1]
+
+
+def waited_for(record: QueryRecord) -> dict[str, float]:
+    """Seconds that the query waited for each of its steps, by span id; its own time is under its own id."""
+    root = Step("query", "query", record.span_id, None, record.start_ns, record.end_ns)
+    known = {step.span_id for step in record.steps}
+    children: dict[str, list[Step]] = {}
+    for step in record.steps:
+        parent = step.parent_id if step.parent_id in known and step.parent_id != step.span_id else record.span_id
+        children.setdefault(parent or record.span_id, []).append(step._replace(step=step.span_id))
+    return dict(critical_path(root._replace(step=record.span_id), children))
 
 
 def details(step: Step) -> Iterator[str]:
@@ -63,12 +88,14 @@ def details(step: Step) -> Iterator[str]:
     if parts:
         yield ", ".join(parts)
     if step.outcome != "ok" and (step.error_type or step.error_message):
-        message = f": {step.error_message}" if step.error_message else ""
+        message = f": {step.error_message}" if step.error_message not in {None, "", step.error_type} else ""
         yield f"{step.outcome}: {step.error_class or ''} {step.error_type or ''}{message}".replace("  ", " ")[:300]
     for document in (step.documents or ())[:MAX_DOCUMENTS]:
         number = document.score if document.score is not None else document.distance
         how = "" if number is None else f"  {'score' if document.score is not None else 'distance'} {number:.4g}"
         yield f"{document.rank:>3}. {document.id or '(no id)'}{how}"
+    if len(step.documents or ()) > MAX_DOCUMENTS:
+        yield f"  … {len(step.documents or ()) - MAX_DOCUMENTS} more (--json has them all)"
 
 
 def seconds(value: float) -> str:
@@ -94,11 +121,11 @@ def _tree(
         yield from _tree(children, step.span_id, above + ("  " if last else "│ "), depth + 1)
 
 
-def _row(name: str, start_ns: int, end_ns: int, record: QueryRecord, bar: int) -> str:
+def _row(name: str, start_ns: int, end_ns: int, record: QueryRecord, bar: int, fill: str = "=") -> str:
     total = max(1, record.end_ns - record.start_ns)
     first = min(bar - 1, max(0, (start_ns - record.start_ns) * bar // total))
     last = min(bar, max(first + 1, -((record.start_ns - end_ns) * bar // total)))
-    filled = " " * first + "=" * (last - first) + " " * (bar - last)
+    filled = " " * first + fill * (last - first) + " " * (bar - last)
     if len(name) > NAME_WIDTH:
         name = name[: NAME_WIDTH - 1] + "…"
     return f"{name:<{NAME_WIDTH}} {seconds(max(0, end_ns - start_ns) / 1e9):>10} |{filled}|"

@@ -39,7 +39,7 @@ class AgentSettings(BaseSettings):
     max_inbox_bytes: int = Field(1024 * MIB, ge=MIB, description="disk for requests that wait; then senders wait")
     max_pending_bytes: int = Field(64 * MIB, ge=MIB, description="memory for requests that are being written")
     max_body_bytes: int = Field(64 * MIB, ge=1024, description="largest request, before and after decompression")
-    queries_kept: int = Field(500, ge=0, le=100_000, description="queries that /api/queries shows")
+    queries_kept: int = Field(500, ge=0, le=1_000_000, description="queries that can be looked up, some 3 kB each")
     commit_interval_s: float = Field(0.5, gt=0, le=60, description="how often results become visible")
     linger_s: float = Field(0.25, ge=0, le=60, description="wait for steps still on their way after a query's root")
     foreign_linger_s: float = Field(6.0, ge=0, le=600, description="the same for others' instrumentors")

@@ -20,7 +20,10 @@ _OF_RETRIEVAL = ("retriev", "relevan", "context", "recall", "precision")
 
 
 class Judgement(NamedTuple):
-    """One judgement. ``key`` is the same for the same trace, name, source and judge."""
+    """One judgement. ``key`` is the same for the same trace, name, source and judge.
+
+    ``about`` is the trace's id in hex, or the model's response id where the judge knows no trace.
+    """
 
     key: bytes
     service: str
@@ -28,6 +31,10 @@ class Judgement(NamedTuple):
     target: str
     source: str
     verdict: str
+    about: str
+    name: str
+    judge: str
+    score: float | None
 
 
 def judgements(body: bytes) -> Iterator[Judgement]:
@@ -60,7 +67,19 @@ def _judgement(trace_id: bytes, held: dict[str, Any], resource: dict[str, Any]) 
     key = hashlib.blake2b(b"\0".join((about, name.encode(), source.encode(), judge.encode())), digest_size=16)
     service = held.get(semconv.JUDGEMENT_SERVICE) or resource.get(semconv.SERVICE_NAME) or "unknown_service"
     environment = resource.get(semconv.DEPLOYMENT_ENVIRONMENT) or resource.get(semconv.DEPLOYMENT_ENVIRONMENT_OLD)
-    return Judgement(key.digest(), str(service), str(environment or ""), str(target), str(source), verdict)
+    score = held.get(semconv.EVALUATION_SCORE)
+    return Judgement(
+        key.digest(),
+        str(service),
+        str(environment or ""),
+        str(target),
+        str(source),
+        verdict,
+        trace_id.hex() or about.decode(),
+        name,
+        judge,
+        float(score) if isinstance(score, int | float) and not isinstance(score, bool) else None,
+    )
 
 
 def _verdict(held: dict[str, Any]) -> str | None:

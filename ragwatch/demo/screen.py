@@ -9,11 +9,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ragwatch.catalogue import DURATION_BUCKETS
 from ragwatch.demo.chapters import Chapter
+from ragwatch.demo.figures import duration, estimate, percent, quantile
 from ragwatch.demo.session import K, Progress
 from ragwatch.kpi.metrics import RAGMetrics
-from ragwatch.kpi.quality import Estimate, wilson
+from ragwatch.kpi.quality import wilson
 from ragwatch.semconv import STEPS
 
 
@@ -45,8 +45,8 @@ def acts_table(chapters: list[Chapter]) -> Any:
         table.add_row(
             chapter.name,
             str(found.query_count),
-            *(_percent(rate) for rate in (found.error_rate, found.rejected_rate, found.degraded_rate)),
-            _quantile(found.p95),
+            *(percent(rate) for rate in (found.error_rate, found.rejected_rate, found.degraded_rate)),
+            quantile(found.p95),
             "–" if recall is None else f"{recall.value:.2f}",
             "–" if right is None else f"{right.value:.0%}",
         )
@@ -63,20 +63,20 @@ def _kpis(metrics: RAGMetrics) -> Table:
     left = [
         ("queries", str(metrics.query_count), ""),
         ("per second", "–" if metrics.throughput is None else f"{metrics.throughput:.1f}", ""),
-        ("errors", _percent(metrics.error_rate), str(n["error_rate"])),
-        ("rejected", _percent(metrics.rejected_rate), str(n["availability"])),
-        ("degraded", _percent(metrics.degraded_rate), str(n["error_rate"])),
-        ("availability", _percent(metrics.availability), str(n["availability"])),
-        ("cache hits", _percent(metrics.cache_hit_rate), str(n["cache_hit_rate"])),
+        ("errors", percent(metrics.error_rate), str(n["error_rate"])),
+        ("rejected", percent(metrics.rejected_rate), str(n["availability"])),
+        ("degraded", percent(metrics.degraded_rate), str(n["error_rate"])),
+        ("availability", percent(metrics.availability), str(n["availability"])),
+        ("cache hits", percent(metrics.cache_hit_rate), str(n["cache_hit_rate"])),
     ]
     right = [
-        ("latency p50", _quantile(metrics.p50), latency),
-        ("latency p95", _quantile(metrics.p95), latency),
-        ("latency p99", _quantile(metrics.p99), latency),
-        ("empty retrievals", _percent(metrics.empty_retrieval_rate), str(n["empty_retrieval_rate"])),
-        (f"recall@{K}", _estimate(recall), str(recall.n) if recall else ""),
-        ("MRR", _estimate(mrr), str(mrr.n) if mrr else ""),
-        (f"answered in top {K}", _estimate(metrics.retrieval_accuracy_interval), str(n["retrieval_accuracy"])),
+        ("latency p50", quantile(metrics.p50), latency),
+        ("latency p95", quantile(metrics.p95), latency),
+        ("latency p99", quantile(metrics.p99), latency),
+        ("empty retrievals", percent(metrics.empty_retrieval_rate), str(n["empty_retrieval_rate"])),
+        (f"recall@{K}", estimate(recall), str(recall.n) if recall else ""),
+        ("MRR", estimate(mrr), str(mrr.n) if mrr else ""),
+        (f"answered in top {K}", estimate(metrics.retrieval_accuracy_interval), str(n["retrieval_accuracy"])),
     ]
     for one, other in zip(left, right, strict=True):
         table.add_row(*one, *other)
@@ -91,8 +91,8 @@ def _steps(metrics: RAGMetrics) -> Table:
     for name in STEPS:
         found = metrics.steps.get(name)
         if found:
-            quantiles = (_quantile(found[key]) for key in ("p50", "p95", "p99"))
-            table.add_row(name, f"{found['count']:.0f}", *quantiles, _time(found["mean"]))
+            quantiles = (quantile(found[key]) for key in ("p50", "p95", "p99"))
+            table.add_row(name, f"{found['count']:.0f}", *quantiles, duration(found["mean"]))
     return table
 
 
@@ -111,26 +111,3 @@ def _resilience(metrics: RAGMetrics) -> list[Text]:
             said = f"{found['attempts']:.0f} attempts of {found['calls']:.0f} calls, {found['wasted_s']:.2f} s wasted"
             lines.append(Text(f"retry {name}: {said}", style="yellow"))
     return lines
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
-
-
-def _quantile(seconds: float | None) -> str:
-    """A quantile from buckets: below the first edge nothing finer is known."""
-    if seconds is not None and seconds < DURATION_BUCKETS[0]:
-        return f"< {DURATION_BUCKETS[0] * 1e3:.0f} ms"
-    return _time(seconds)
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    if seconds < 0.001:
-        return f"{seconds * 1e6:.0f} µs"
-    return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
-
-
-def _estimate(estimate: Estimate | None) -> str:
-    return "–" if estimate is None else f"{estimate.value:.2f} [{estimate.low:.2f}–{estimate.high:.2f}]"

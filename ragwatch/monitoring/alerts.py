@@ -141,8 +141,8 @@ ALERTS: Final[tuple[Alert, ...]] = (
         "Retrieval of {{ $labels.service }} is good in at most {{ $value | humanizePercentage }} of judged queries ({{ $labels.source }})",
         "Even the upper bound of the accuracy's interval is below the target, over six hours and a hundred judgements.",
         "sum by (source, verdict) (increase(rag_judgements_total{target=\"retrieval\"}[6h]))",
-        "Compare with what changed (rag_app_info): index, embedding model, chunking. Look at the bad ones: their documents "
-        "and scores stand in /api/queries.",
+        "Compare with what changed (rag_app_info): index, embedding model, chunking. `ragwatch queries --bad` "
+        "lists the bad ones, `ragwatch show` has their documents and scores.",
         "cache poisoned, a part of the index missing",
     ),
     Alert(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.resources import Resource
@@ -12,6 +14,7 @@ from opentelemetry.sdk.resources import Resource
 from benchmarks.workload import Requests
 from ragwatch.agent import pipeline as process
 from ragwatch.agent import store
+from ragwatch.agent.asked import Search
 from ragwatch.agent.inbox import Inbox
 from ragwatch.agent.pipeline import STARTS_BEFORE_SKIPPING, Pipeline
 from ragwatch.agent.view import View
@@ -58,13 +61,17 @@ def drain(pipeline: Pipeline) -> None:
     pipeline.commit()
 
 
+def stored(files: Files) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in View(files.values.directory).queries(Search(limit=1000)).texts]
+
+
 def test_foreign_queries_are_counted_and_marked_ones_are_not(files: Files) -> None:
     foreign, marked = Requests(30, service="foreign"), Requests(30, service="marked", counted=True)
     files.put(foreign.make(1), foreign.make(2), marked.make(3))
     drain(files.pipeline())
     assert files.count("rag.query.duration") == 10
     assert files.count("rag.step.calls") == 50
-    shown = View(files.values.directory).queries(50)
+    shown = stored(files)
     assert len(shown) == 15
     assert {query["service"] for query in shown} == {"foreign", "marked"}
     assert all(len(query["steps"]) == 5 for query in shown)
@@ -204,7 +211,7 @@ def test_the_bound_on_waiting_spans_holds(files: Files) -> None:
 def test_only_the_last_queries_are_kept(files: Files) -> None:
     files.put(*(Requests(60).make(number) for number in range(10)))
     drain(files.pipeline())
-    assert len(View(files.values.directory).queries(1000)) == 50
+    assert len(stored(files)) == 50
 
 
 def test_the_inbox_keeps_rows_that_hold_waiting_steps(files: Files) -> None:

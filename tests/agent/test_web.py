@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from benchmarks.workload import Requests
+from ragwatch.agent.parameters import SEARCH, Parameter
 from tests.agent.test_receiver import post
 from tests.support.agent import Agent
 from tests.support.promtool import promtool_check
@@ -67,6 +70,10 @@ def test_queries_can_be_listed_and_looked_up(agent: Agent) -> None:
         ("/api/queries?limit=0", 400, "whole number from 1"),
         ("/api/queries?limit=x", 400, "whole number from 1"),
         ("/api/queries?outcome=great", 400, "one of ok"),
+        ("/api/queries?sinse=15m", 400, "did you mean 'since'?"),
+        ("/api/queries?since=soon", 400, "like 15m"),
+        ("/api/queries?cursor=1", 400, "of the page before"),
+        ("/api/queries/not-hex", 400, "4 to 32 hex digits"),
         (f"/api/queries/{'0' * 32}", 404, "no query of trace"),
         ("/nothing", 404, ""),
     ],
@@ -80,4 +87,46 @@ def test_bad_requests_say_what_is_wrong(agent: Agent, path: str, status: int, sa
 def test_the_page_links_everything(agent: Agent) -> None:
     status, content_type, body = agent.get("/")
     assert (status, content_type.split(";")[0]) == (200, "text/html")
-    assert all(f'href="{path}' in body for path in ("/metrics", "/api/kpis", "/api/queries", "/readyz"))
+    assert all(
+        f'href="{path}' in body for path in ("/metrics", "/api/kpis", "/api/queries", "/api/openapi.json", "/readyz")
+    )
+
+
+def test_the_openapi_document_is_valid_and_says_what_is_answered(agent: Agent) -> None:
+    import jsonschema
+    import openapi_spec_validator
+
+    document = agent.json("/api/openapi.json")
+    openapi_spec_validator.validate(document)
+    for path, held in document["paths"].items():
+        asked = path.replace("{trace_id}", agent.json("/api/queries?limit=1")["queries"][0]["trace_id"])
+        status, content_type, body = agent.get(asked)
+        content = held["get"]["responses"][str(status)]["content"]
+        (declared,) = content.values()
+        assert content_type.split(";")[0] in content, path
+        if "json" in content_type:
+            schema = {**declared["schema"], "components": document["components"]}
+            jsonschema.validate(json.loads(body), schema)
+
+
+@pytest.mark.parametrize("parameter", SEARCH, ids=lambda parameter: parameter.name)
+def test_every_example_of_the_document_is_understood(agent: Agent, parameter: Parameter) -> None:
+    if parameter.example:
+        assert agent.get(f"/api/queries?{parameter.name}={parameter.example}")[0] == 200
+
+
+def test_a_page_of_queries_goes_on_at_its_cursor_whatever_comes_between(agent: Agent) -> None:
+    first = agent.json("/api/queries?service=web&limit=2")
+    assert post(agent, "/v1/traces", Requests(6, service="later").make(7))[0] == 200
+    agent.wait_metric("rag_query_duration_seconds_count", 1, service="later")
+    second = agent.json(f"/api/queries?service=web&limit=2&cursor={first['next']}")
+    third = agent.json(f"/api/queries?service=web&limit=2&cursor={second['next']}")
+    traces = [query["trace_id"] for page in (first, second, third) for query in page["queries"]]
+    assert len(traces) == len(set(traces)) == 5
+    assert third["next"] is None
+
+
+def test_a_beginning_that_several_traces_share_names_them(agent: Agent) -> None:
+    status, _, body = agent.get("/api/queries/1000")
+    assert status == 409
+    assert len(json.loads(body)["traces"]) >= 5

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 
 from ragwatch.cli import VERBS, main
+
+HELP_S = 0.15
 
 
 def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,3 +49,17 @@ def test_codegen_writes_and_checks(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_codegen_outside_a_checkout_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["codegen", "--root", str(tmp_path)]) == 2
     assert "is no checkout" in capsys.readouterr().err
+
+
+def test_help_takes_no_longer_than_the_interpreter_and_150_ms() -> None:
+    """The best of several, less what this machine takes for the interpreter alone right now."""
+
+    def best(*args: str) -> float:
+        times = []
+        for _ in range(7):
+            started = perf_counter()
+            subprocess.run([sys.executable, *args], check=True, stdout=subprocess.DEVNULL, env=os.environ)
+            times.append(perf_counter() - started)
+        return min(times)
+
+    assert best("-m", "ragwatch.cli", "--help") - best("-c", "pass") < HELP_S

@@ -1,0 +1,270 @@
+"""The doctor's look at the way: SDK → receiver → inbox → KPIs → /metrics → upstream, with a query of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from time import monotonic, sleep, time
+from typing import Any
+from urllib.parse import urlsplit
+
+from ragwatch import __version__
+from ragwatch.cli.doctor_app import Check, run_child
+from ragwatch.cli.doctor_child import SERVICE
+from ragwatch.cli.source import RunningAgent
+from ragwatch.config.otel_env import Endpoint, read_settings
+from ragwatch.config.urls import mask_url
+from ragwatch.errors import ConfigError, NoAnswer
+
+ARRIVAL_S = 10.0
+FORWARD_S = 8.0
+SKEW_S = 2.0
+GRPC_PATH = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+START = "ragwatch agent"
+TOKEN = "OTEL_EXPORTER_OTLP_HEADERS='authorization=Bearer TOKEN'"  # noqa: S105
+
+
+def hop_checks(agent: RunningAgent) -> Iterator[Check]:
+    """Each hop in order; what lies behind one that is wrong is unknown."""
+    settings = read_settings()
+    endpoint = settings.endpoints.get("traces")
+    receiver = Check("receiver", "unknown", "traces are not sent") if endpoint is None else _receiver(endpoint)
+    yield receiver
+    web = _web(agent)
+    yield from web
+    if web[0].status == "wrong" or receiver.status != "ok" or settings.disabled:
+        yield Check("query", "unknown", "not sent: a hop before it is wrong")
+        return
+    before = _samples(agent)
+    found, words = run_child("canary")
+    sent = _sent(found, words)
+    yield sent
+    if sent.status == "wrong" or found is None:
+        yield Check("KPIs", "unknown", "the query did not leave the SDK")
+        return
+    yield from _arrival(agent, str(found["trace_id"]), before)
+
+
+def _receiver(endpoint: Endpoint) -> Check:
+    from ragwatch.sdk.wire import TraceEncoder
+
+    empty = TraceEncoder({"service.name": SERVICE}).request([])
+    probe = _grpc if endpoint.protocol == "grpc" else _http
+    return probe(endpoint, empty)
+
+
+def _http(endpoint: Endpoint, body: bytes) -> Check:
+    import urllib3
+
+    name = f"{mask_url(endpoint.url)} ({endpoint.protocol})"
+    port = urlsplit(endpoint.url).port
+    headers = {**dict(endpoint.headers), "Content-Type": "application/x-protobuf"}
+    pool = urllib3.PoolManager(retries=False, timeout=min(5.0, endpoint.timeout_s or 5.0))
+    try:
+        answer = pool.request("POST", endpoint.url, body=body, headers=headers)
+    except urllib3.exceptions.NewConnectionError as error:
+        reason = str(error).rpartition("] ")[2]
+        return Check(
+            "receiver", "wrong", f"nobody listens at {name}: {reason}", f"{START}, or OTEL_EXPORTER_OTLP_ENDPOINT=URL"
+        )
+    except (urllib3.exceptions.HTTPError, ValueError) as error:
+        hint = (
+            "OTEL_EXPORTER_OTLP_PROTOCOL=grpc, or the HTTP port (4318)"
+            if port == 4317 or _speaks_grpc(endpoint)
+            else ""
+        )
+        what = "speaks gRPC, not HTTP" if hint else f"does not answer as an OTLP receiver: {type(error).__name__}"
+        return Check("receiver", "wrong", f"{name} {what}", hint or "check OTEL_EXPORTER_OTLP_ENDPOINT")
+    kind = (answer.headers.get("Content-Type") or "nothing").split(";")[0]
+    if answer.status in {401, 403}:
+        return Check("receiver", "wrong", f"{name} wants a token and answers {answer.status}", TOKEN)
+    if answer.status != 200 or "protobuf" not in kind:
+        said = f"{name} is no OTLP receiver: it answers {answer.status} with {kind}"
+        return Check("receiver", "wrong", said, "OTEL_EXPORTER_OTLP_ENDPOINT=http://HOST:4318")
+    return Check("receiver", "ok", f"{name} takes spans")
+
+
+def _speaks_grpc(endpoint: Endpoint) -> bool:
+    parts = urlsplit(endpoint.url)
+    as_grpc = Endpoint(f"http://{parts.hostname}:{parts.port or 80}", "grpc", endpoint.headers, 3.0)
+    return "nobody" not in _grpc(as_grpc, b"").said
+
+
+def _grpc(endpoint: Endpoint, body: bytes) -> Check:
+    import grpc
+
+    parts = urlsplit(endpoint.url if "://" in endpoint.url else f"http://{endpoint.url}")
+    host = f"{parts.hostname}:{parts.port or 4317}"
+    name = f"{host} (grpc)"
+    secure = parts.scheme == "https"
+    make: Callable[[], Any] = (
+        (lambda: grpc.secure_channel(host, grpc.ssl_channel_credentials()))
+        if secure
+        else (lambda: grpc.insecure_channel(host))
+    )
+    with make() as channel:
+        call = channel.unary_unary(GRPC_PATH)
+        try:
+            call(body, timeout=min(5.0, endpoint.timeout_s or 5.0), metadata=endpoint.headers)
+        except grpc.RpcError as error:
+            code = error.code().name
+            if code in {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
+                return Check("receiver", "wrong", f"{name} wants a token and answers {code}", TOKEN)
+            if code in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}:
+                said = f"nobody speaks gRPC at {name}: {code}"
+                return Check("receiver", "wrong", said, f"{START}, or OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf")
+            return Check("receiver", "wrong", f"{name} answers {code}", "check OTEL_EXPORTER_OTLP_ENDPOINT")
+    return Check("receiver", "ok", f"{name} takes spans")
+
+
+def _web(agent: RunningAgent) -> list[Check]:
+    try:
+        status, kind, body = agent.get("/readyz")
+    except NoAnswer:
+        return [Check("agent", "wrong", f"nobody answers at {agent.name}", f"{START}, or --agent URL of its web port")]
+    try:
+        found: dict[str, Any] = json.loads(body)
+        problems = found["problems"]
+    except (ValueError, KeyError, TypeError):
+        said = f"{agent.name} is no ragwatch agent: /readyz answers {status} with {kind}"
+        return [Check("agent", "wrong", said, "--agent URL of the agent's web port (9464)")]
+    try:
+        before = time()
+        state = agent.get_json("/api/state")
+        after = time()
+    except (ConfigError, NoAnswer) as error:
+        return [Check("agent", "wrong", str(error), "RAGWATCH_AGENT_TOKEN=TOKEN, or --token TOKEN")]
+    checks = [Check("agent", "ok", f"{agent.name} is ready")]
+    if problems:
+        text = "; ".join(f"{part} {problem}" for part, problem in problems.items())
+        checks = [Check("agent", "wrong", f"not ready: {text}", "look at what the agent says on its standard error")]
+    skew = float(state["at"]) - (before + after) / 2
+    if abs(skew) > SKEW_S + (after - before):
+        said = f"the agent's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} this host's"
+        checks.append(Check("clock", "wrong", f"{said}: --since and rates are off by that", "timedatectl set-ntp true"))
+    else:
+        checks.append(Check("clock", "ok", f"the agent's differs by {abs(skew):.1f} s"))
+    version = _label(_samples(agent), "ragwatch_build_info", "version")
+    if version and version != __version__:
+        checks.append(
+            Check("agent's", "note", f"it is ragwatch {version}, here is {__version__}", "upgrade the older one")
+        )
+    return checks
+
+
+def _sent(found: dict[str, Any] | None, words: str) -> Check:
+    if found is None:
+        return Check("query", "wrong", f"the SDK's process ended: {words}", "run it again with OTEL_LOG_LEVEL=debug")
+    lost = ", ".join(f"{count} {what}" for what, count in found["telemetry"]["lost"].items())
+    if not found["on"]:
+        return Check("query", "wrong", f"ragwatch is off in a fresh process: {words}", "unset OTEL_SDK_DISABLED")
+    if not found["delivered"] or lost:
+        return Check("query", "wrong", f"the SDK could not deliver a query: {lost or words}", "see the receiver above")
+    return Check("query", "ok", f"the SDK delivered one, trace {found['trace_id']}")
+
+
+def _arrival(agent: RunningAgent, trace_id: str, before: dict[tuple[str, str], float]) -> Iterator[Check]:
+    received = "ragwatch_agent_received_total"
+    held = _wait(lambda: _held(agent, trace_id), ARRIVAL_S)
+    now = _samples(agent)
+    if not held:
+        waiting = int(_total(now, "ragwatch_agent_lag", 'consumer="pipeline"'))
+        if waiting:
+            said = f"{waiting} requests wait in the inbox and the pipeline takes none"
+            yield Check("inbox", "ok", "the agent has it on disk")
+            yield Check("KPIs", "wrong", said, "look at what the agent says on its standard error; restart it")
+        elif _total(now, received) > _total(before, received):
+            yield Check("inbox", "ok", "the agent took spans from its inbox")
+            said = "the trace was taken and is not among the queries kept"
+            yield Check("KPIs", "wrong", said, "ragwatch agent --queries-kept 500; or a sampler dropped it: see above")
+        else:
+            said = f"what the SDK delivered did not come to the agent at {agent.name}"
+            yield Check(
+                "inbox", "wrong", said, "the endpoint is another receiver's: --agent URL of that one, or its upstream"
+            )
+        return
+    yield Check("inbox", "ok", "the agent has it on disk")
+    yield Check("KPIs", "ok", f"it is a query of {SERVICE} with its step: ragwatch show {trace_id[:8]}")
+    name = "rag_query_duration_seconds_count"
+    label = f'service="{SERVICE}"'
+    counted = _wait(lambda: _total(_samples(agent), name, label) > _total(before, name, label), ARRIVAL_S)
+    if counted:
+        yield Check("/metrics", "ok", f"it counts it: {name}{{{label}}}")
+    else:
+        yield Check("/metrics", "wrong", f"{name}{{{label}}} did not grow", "see what the agent says on standard error")
+    yield from _losses(_samples(agent))
+    yield _upstream(agent)
+
+
+def _held(agent: RunningAgent, trace_id: str) -> bool:
+    status, _, _ = agent.get(f"/api/queries/{trace_id}")
+    return status == 200
+
+
+def _losses(samples: dict[tuple[str, str], float]) -> Iterator[Check]:
+    for name, what in (
+        ("ragwatch_sdk_lost_total", "items that apps lost"),
+        ("ragwatch_agent_refused_total", "requests that the agent refused"),
+        ("ragwatch_agent_dead_letters_total", "requests set aside"),
+        ("ragwatch_agent_decode_errors_total", "requests that could not be read"),
+    ):
+        found = [f"{value:.0f} {labels}" for (metric, labels), value in samples.items() if metric == name and value]
+        if found:
+            yield Check(
+                "losses", "note", f"{what}, ever: {'; '.join(found)}", "docs/runbooks.md says what each reason means"
+            )
+
+
+def _upstream(agent: RunningAgent) -> Check:
+    def lag() -> float | None:
+        samples = _samples(agent)
+        found = [
+            value for (name, labels), value in samples.items() if name == "ragwatch_agent_lag" and "forward" in labels
+        ]
+        return found[0] if found else None
+
+    if lag() is None:
+        return Check("upstream", "note", "none is set: everything stays with this agent", f"{START} --upstream URL")
+    if _wait(lambda: lag() == 0, FORWARD_S):
+        return Check("upstream", "ok", "it has taken everything")
+    waiting = lag() or 0
+    retried = _label(_samples(agent), "ragwatch_agent_forwarded_total", "upstream") or "the upstream"
+    said = f"{waiting:.0f} requests wait for {retried}, which does not take them (nothing is lost)"
+    return Check("upstream", "wrong", said, "look there, or at --upstream and --upstream-headers of the agent")
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> bool:
+    until = monotonic() + seconds
+    while not condition():
+        if monotonic() > until:
+            return False
+        sleep(0.1)
+    return True
+
+
+def _samples(agent: RunningAgent) -> dict[tuple[str, str], float]:
+    """The samples of /metrics by name and labels; empty where it does not answer."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    try:
+        status, _, body = agent.get("/metrics")
+    except NoAnswer:
+        return {}
+    if status != 200:
+        return {}
+    return {
+        (sample.name, ",".join(f'{key}="{value}"' for key, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(body.decode())
+        for sample in family.samples
+    }
+
+
+def _total(samples: dict[tuple[str, str], float], name: str, label: str = "") -> float:
+    return sum(value for (metric, labels), value in samples.items() if metric == name and label in labels)
+
+
+def _label(samples: dict[tuple[str, str], float], name: str, label: str) -> str | None:
+    for metric, labels in samples:
+        if metric == name and f'{label}="' in labels:
+            return labels.partition(f'{label}="')[2].partition('"')[0]
+    return None
