@@ -26,6 +26,22 @@ def critical_path(root: Step, children: Mapping[str, Sequence[Step]]) -> tuple[t
     return tuple((step, nanoseconds / 1e9) for step, nanoseconds in owned.items())
 
 
+def critical_spans(root: Step, steps: Sequence[Step]) -> frozenset[str]:
+    """The span ids of the steps that the query was waiting for, the root's left out.
+
+    >>> root = Step("query", "q", "r", None, 0, 100)
+    >>> slow, fast = (Step("retrieve", name, name, "r", 0, end) for name, end in (("slow", 90), ("fast", 50)))
+    >>> sorted(critical_spans(root, [slow, fast]))
+    ['slow']
+    """
+    known = {step.span_id for step in steps}
+    children: dict[str, list[Step]] = {}
+    for step in steps:
+        above = step.parent_id if step.parent_id in known else None
+        children.setdefault(above or root.span_id, []).append(step._replace(step=step.span_id))
+    return frozenset(span for span, _ in critical_path(root, children)) - {root.step}
+
+
 def flat_critical_path(root: Step, steps: Sequence[Step]) -> tuple[tuple[str, float], ...] | None:
     """The same for the usual query, whose steps follow one another right below the root; None for any other.
 

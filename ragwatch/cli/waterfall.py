@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ragwatch.assembly.critical_path import critical_spans
 from ragwatch.record import QueryRecord, Step
 
 NAME_WIDTH = 34
@@ -11,7 +12,7 @@ MAX_DOCUMENTS = 10
 
 
 def draw(record: QueryRecord, width: int = 80) -> list[str]:
-    """The lines of a query's waterfall, ``width`` characters at the most.
+    """The lines of a query's waterfall, ``width`` characters at the most; a bar that nothing waited for is of ``-``.
 
     >>> step = Step("retrieve", "search", "b" * 16, "a" * 16, 200_000_000, 700_000_000, document_count=3)
     >>> record = QueryRecord("c" * 32, "a" * 16, "bot", "", 0, 1_000_000_000, steps=(step,))
@@ -26,17 +27,20 @@ def draw(record: QueryRecord, width: int = 80) -> list[str]:
     lines = [head]
     bar = max(8, width - NAME_WIDTH - 15)
     lines.append(_row("query", record.start_ns, record.end_ns, record, bar))
+    root = Step("query", "query", record.span_id, None, record.start_ns, record.end_ns)
+    awaited = critical_spans(root, record.steps)
     children: dict[str | None, list[Step]] = {}
     known = {step.span_id for step in record.steps}
     for step in record.steps:
         children.setdefault(step.parent_id if step.parent_id in known else None, []).append(step)
     for prefix, step in _tree(children, None, ""):
-        lines.append(_row(f"{prefix}{step.step} {step.name}", step.start_ns, step.end_ns, record, bar))
+        mark = "=" if step.span_id in awaited else "-"
+        lines.append(_row(f"{prefix}{step.step} {step.name}", step.start_ns, step.end_ns, record, bar, mark))
         indent = " " * (len(prefix) + 2)
         lines += [indent + text for text in details(step)]
     if record.critical_path:
         path = ", ".join(f"{step} {seconds(spent)}" for step, spent in record.critical_path)
-        lines.append(f"critical path: {path}")
+        lines.append(f"critical path: {path}  (bars of =)")
     return lines
 
 
@@ -94,11 +98,11 @@ def _tree(
         yield from _tree(children, step.span_id, above + ("  " if last else "│ "), depth + 1)
 
 
-def _row(name: str, start_ns: int, end_ns: int, record: QueryRecord, bar: int) -> str:
+def _row(name: str, start_ns: int, end_ns: int, record: QueryRecord, bar: int, mark: str = "=") -> str:
     total = max(1, record.end_ns - record.start_ns)
     first = min(bar - 1, max(0, (start_ns - record.start_ns) * bar // total))
     last = min(bar, max(first + 1, -((record.start_ns - end_ns) * bar // total)))
-    filled = " " * first + "=" * (last - first) + " " * (bar - last)
+    filled = " " * first + mark * (last - first) + " " * (bar - last)
     if len(name) > NAME_WIDTH:
         name = name[: NAME_WIDTH - 1] + "…"
     return f"{name:<{NAME_WIDTH}} {seconds(max(0, end_ns - start_ns) / 1e9):>10} |{filled}|"
