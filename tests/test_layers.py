@@ -28,7 +28,7 @@ ROWS = (
     ("codegen",),
     ("demo",),
     ("target",),
-    ("bench",),
+    ("bench", "explore"),
     ("cli",),
 )
 ROW_OF = {name: index for index, row in enumerate(ROWS) for name in row}

@@ -18,6 +18,7 @@ from ragwatch.errors import RagwatchError
 VERBS = {
     "demo": "watch a real RAG app answer questions about Python, end to end",
     "agent": "run the sidecar: OTLP in, KPIs on /metrics, everything on disk until it is delivered",
+    "explore": "ask a RAG app in the terminal, and see each answer's steps, documents and cost",
     "bench": "load on a RAG app: latency, errors, cost and accuracy, its knee, and a verdict for CI",
     "inspect": "what ragwatch sees in spans of any convention, and what is missing in them",
     "ingest": "put documents through your function: resumable, nothing lost, with KPIs",
