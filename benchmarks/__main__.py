@@ -16,6 +16,7 @@ def main() -> None:
         ("conventions", []),
         ("sdk", []),
         ("resilience", []),
+        ("load_tool", []),
         ("agent", ["--seconds", args.seconds]),
     ):
         subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=True)
