@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep
@@ -102,6 +103,8 @@ class Loop:
         self._shoot, self._follow = shoot, follow
         self._loop = asyncio.new_event_loop()
         self._room = asyncio.Semaphore(limit)
+        self._jobs: deque[Job] = deque()
+        self._is_called = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: set[asyncio.Task[None]] = set()
         self._taken = 0
@@ -112,7 +115,10 @@ class Loop:
     def submit(self, job: Job) -> None:
         """Take a job."""
         self._taken += 1
-        self._loop.call_soon_threadsafe(self._start, job)
+        self._jobs.append(job)
+        if not self._is_called:  # waking a loop that is awake would cost its thread, and this one, a turn each
+            self._is_called = True
+            self._loop.call_soon_threadsafe(self._take)
 
     def unfinished(self) -> int:
         """Jobs that were taken and have not ended."""
@@ -148,10 +154,12 @@ class Loop:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(1)
 
-    def _start(self, job: Job) -> None:
-        task = self._loop.create_task(self._run(job))
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
+    def _take(self) -> None:
+        self._is_called = False
+        while self._jobs:
+            task = self._loop.create_task(self._run(self._jobs.popleft()))
+            self._tasks.add(task)
+            task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
