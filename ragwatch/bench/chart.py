@@ -10,6 +10,7 @@ from typing import NamedTuple
 WIDTH, HEIGHT = 520, 280
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 44
 COLOURS = ("#3b6fd4", "#d9822b", "#c23b54", "#2a8f6b", "#8457c9", "#6b7a89", "#b0902c")
+FEW_DECADES = 2
 Point = tuple[float, float]
 
 
@@ -147,7 +148,9 @@ class _Edges:
         if not self.log:
             return ticks(self.low, self.high, 5)
         decades = round(log10(self.high / self.low))
-        return [self.low * 10**power for power in range(decades + 1)]
+        factors = (1, 2, 5) if decades <= FEW_DECADES else (1,)
+        marks = [self.low * 10**power * factor for power in range(decades + 1) for factor in factors]
+        return [mark for mark in marks if mark <= self.high * 1.001]
 
 
 def ticks(low: float, high: float, about: int) -> list[float]:

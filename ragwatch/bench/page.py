@@ -133,13 +133,12 @@ def _percentiles(row: Mapping[str, Any]) -> str:
 
 
 def _throughput(rows: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | None) -> str:
-    points = [
-        (row["throughput"], row["latency_s"]["p95"], row["latency_s"]["p50"]) for row in rows if row["throughput"]
-    ]
-    lines = [
-        Line("p95", [(throughput, p95) for throughput, p95, _ in points]),
-        Line("p50", [(throughput, p50) for throughput, _, p50 in points]),
-    ]
+    answered = sorted((row for row in rows if row["throughput"]), key=lambda row: float(row["throughput"]))
+    kept, broken = ([row for row in answered if bool(row.get("broken")) == is_broken] for is_broken in (False, True))
+    lines = [Line(name, [(row["throughput"], row["latency_s"][name]) for row in kept]) for name in ("p95", "p50")]
+    if broken:
+        points = [(row["throughput"], row["latency_s"]["p95"]) for row in broken]
+        lines.append(Line("p95, promises broken", points, marks_only=True))
     return line_chart(
         lines, x="answered a second", y="latency", show_x=_number, show_y=tick, log_y=_is_wide(lines), rule=_rule(knee)
     )
@@ -227,7 +226,7 @@ def _load_table(rows: Sequence[Mapping[str, Any]]) -> str:
         [
             escape(row["name"]) + (' <span class="bad">broken</span>' if row.get("broken") else ""),
             str(row["requests"]), rate(row["throughput"]), str(row["errors"]), str(row["unfinished"]),
-            *(time(row["latency_s"][name]) for name in ("p50", "p90", "p95", "p99", "p999", "max")),
+            *(time(row["latency_s"][name]) for name in ("p50", "p95", "p99", "p999", "max")),
             estimate(row["recall_at_5"]),
             time(row["client"]["lag_s"]["p99"]),
         ]
@@ -240,13 +239,12 @@ def _load_table(rows: Sequence[Mapping[str, Any]]) -> str:
         "errors",
         "unanswered",
         "p50",
-        "p90",
         "p95",
         "p99",
         "p99.9",
         "max",
         "recall@5",
-        "bench lag p99",
+        "bench lag",
     )
     return _table("By load", head, cells)
 

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ragwatch.bench.session import Session
 from ragwatch.bench.shown import estimate, figure, rate, time
+from ragwatch.bench.usl import POOR_FIT
 
 SHOWN_PHASES = 12
 SAID_EVERY_S = 0.2
@@ -184,11 +185,16 @@ def _knee(knee: Mapping[str, Any]) -> Iterator[Text]:
         yield Text("which step gives way is unknown: its steps cannot be seen from here", style="dim")
     law = knee["usl"]
     if law:
-        peak = "no peak" if law["best_concurrency"] is None else f"its peak at {law['best_concurrency']:.0f} users"
+        peak = (
+            "no peak in sight"
+            if law["best_concurrency"] is None
+            else f"its peak at {law['best_concurrency']:.0f} users"
+        )
+        poor = ", a poor fit: do not build on it" if law["r2"] < POOR_FIT else ""
         top = "" if law["ceiling"] is None else f", at most {law['ceiling']:.4g}/s"
         yield Text(
             f"Universal Scalability Law: λ {law['lambda']:.4g}/s, σ {law['sigma']:.3f}, κ {law['kappa']:.5f}; "
-            f"{peak}{top}; R² {law['r2']:.3f} on {len(law['points'])} points"
+            f"{peak}{top}; R² {law['r2']:.3f} on {len(law['points'])} points{poor}"
         )
     else:
         yield Text("Universal Scalability Law: not enough points for a fit", style="dim")

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from math import inf, sqrt
 from typing import Any, NamedTuple
 
+FAR = 10
+POOR_FIT = 0.8
+"""Below this R² the law does not describe the app, and is said not to."""
 FEWEST_POINTS = 4  # one more than there are parameters
 
 
@@ -33,8 +36,14 @@ class Law(NamedTuple):
 
     @property
     def best_concurrency(self) -> float:
-        """The N of the highest throughput, √((1 - σ)/κ); infinite where more users never hurt."""
-        return sqrt(max(0.0, 1 - self.contention) / self.coherency) if self.coherency > 0 else inf
+        """The N of the highest throughput, √((1 - σ)/κ); infinite where more users never hurt.
+
+        So far beyond what was measured (``FAR`` times) it is infinite too: nothing there speaks for a peak.
+        """
+        if self.coherency <= 0:
+            return inf
+        best = sqrt(max(0.0, 1 - self.contention) / self.coherency)
+        return inf if self.points and best > FAR * max(n for n, _ in self.points) else best
 
     @property
     def ceiling(self) -> float:
