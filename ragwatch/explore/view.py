@@ -95,11 +95,12 @@ class View:
         ]
         if known:
             yield f"tokens {' / '.join(known)}"
-        cost, attempts = asked.total("cost_usd"), asked.total("attempts")
+        cost = asked.total("cost_usd")
         if cost is not None:
             yield f"cost ${cost:.4f}"
-        if attempts is not None and attempts > 1:
-            yield f"{int(attempts)} attempts"
+        for step in asked.record.steps if asked.record else ():
+            if step.attempts and step.attempts > 1:
+                yield f"{step.step} {step.attempts} attempts"
         if asked.answer.first_s is not None:
             yield f"first chunk {self._seconds(asked.answer.first_s)}"
         if asked.record is None or not asked.record.steps:
