@@ -9,7 +9,7 @@ the false-alarm rate between them (Bonferroni).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from math import exp, log, sqrt
 from random import Random
 from typing import Any, NamedTuple
@@ -55,6 +55,7 @@ class Verdict(NamedTuple):
     differences: tuple[Difference, ...]
     units: str
     false_alarms: float
+    notes: tuple[str, ...] = ()
 
     @property
     def regression(self) -> float:
@@ -72,6 +73,7 @@ class Verdict(NamedTuple):
             "regression": self.regression,
             "units": self.units,
             "false_alarm_rate": self.false_alarms,
+            "notes": list(self.notes),
             "figures": [difference._asdict() for difference in self.differences],
         }
 
@@ -92,7 +94,16 @@ def compare(
     seed = dice or Random(1)  # noqa: S311  (draws, not secrets)
     sides = _Side(first, seed.randrange(2**32)), _Side(second, seed.randrange(2**32))
     found = [_difference(name, statistic, sides, share) for name, statistic in figures.items()]
-    return Verdict(tuple(found), "runs" if by_runs else "slices", false_alarms)
+    return Verdict(tuple(found), "runs" if by_runs else "slices", false_alarms, tuple(_notes(before, after, by_runs)))
+
+
+def _notes(before: Mapping[str, Any], after: Mapping[str, Any], by_runs: bool) -> Iterator[str]:
+    """What takes from the verdict's worth."""
+    loads = [", ".join(phase["name"] for phase in report.get("phases", ())) for report in (before, after)]
+    if loads[0] != loads[1]:
+        yield f"the loads differ ({loads[0]} and {loads[1]}): so may the figures, whatever the app does"
+    if not by_runs:
+        yield "fewer than three runs a side: the intervals know nothing of differences between runs; --runs 5 does"
 
 
 Unit = Mapping[str, Any]  # latencies {bucket: n}, answered, failed, seconds, recall [sum, n]
@@ -220,24 +231,3 @@ def _difference(name: str, statistic: Statistic, sides: tuple[_Side, _Side], sha
     else:
         verdict = "better" if (ratio > 0) == (name in HIGHER_IS_BETTER) else "worse"
     return Difference(name, before, after, exp(ratio) - 1, low, high, verdict)
-
-
-def verdict_lines(verdict: Verdict) -> Sequence[str]:
-    """The verdict for people, a figure a line."""
-    lines = []
-    for difference in verdict.differences:
-        interval = (
-            "no interval: one unit" if difference.low is None else f"{difference.low:+.1%} to {difference.high:+.1%}"
-        )
-        lines.append(
-            f"{difference.figure:<12} {_shown(difference.figure, difference.before):>10} → "
-            f"{_shown(difference.figure, difference.after):>10}  {difference.change:+.1%} ({interval})  "
-            f"{difference.verdict}"
-        )
-    return lines
-
-
-def _shown(figure: str, value: float) -> str:
-    if figure in QUANTILES:
-        return f"{value * 1e3:.1f} ms" if value < 1 else f"{value:.2f} s"
-    return f"{value:.1f}/s" if figure == "throughput" else f"{value:.3f}"

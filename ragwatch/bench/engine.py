@@ -194,7 +194,7 @@ class Engine:
             error = (kind, f"{type(answer.error).__name__}: {message}".rstrip(": "))
         label = None
         wanted = job.golden.relevant
-        if wanted and not self.target.in_process and answer.documents is not None:
+        if wanted and answer.documents is not None:
             ids = [document.id or "" for document in answer.documents]
             label = (recall(ids[:K], wanted), hit(ids[:K], wanted), reciprocal_rank(ids, wanted))
         return Shot(

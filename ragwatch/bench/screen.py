@@ -86,9 +86,7 @@ def comparison(verdict: Mapping[str, Any], old: str, new: str) -> RenderableType
     )
     said.append(f"  ({old} → {new}; of equals {verdict['false_alarm_rate']:.0%} would be told apart)", style="dim")
     parts: list[RenderableType] = [said, table]
-    if verdict["units"] == "slices":
-        note = "fewer than three runs a side: the intervals know nothing of differences between runs; --runs 5 does"
-        parts.append(Text(note, style="yellow"))
+    parts += [Text(note, style="yellow") for note in verdict["notes"]]
     return Group(*parts)
 
 

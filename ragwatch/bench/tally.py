@@ -113,6 +113,8 @@ class Tally:
             self._record(record)
             if record.label is not None:
                 label = (record.label.recall, record.label.hit, record.label.reciprocal_rank)
+            elif record.cache == "hit":  # nothing was retrieved: what is returned was judged when it was
+                label = None
         if label is not None:
             part.recall += label[0]
             part.judged += 1

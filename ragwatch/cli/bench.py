@@ -121,6 +121,8 @@ def _bench(args: argparse.Namespace, conditions: list[Condition]) -> int:
         target = open_target(args.target, args, timeout_s=plan.timeout_s, connections=plan.limit)
         options = options_of(target, args)
         golden, mixed = _questions(args, target, questions)
+        if len(golden) == 1:
+            console.print("one question is asked over and over: --questions FILE names more", soft_wrap=True)
         switch_on("ragwatch-bench")
         checked_by_asking(target, golden[0].question, options)
     session = Session(target, mixed, plan, options=options)

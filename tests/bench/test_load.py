@@ -18,7 +18,7 @@ from ragwatch.demo.golden import Golden
 from ragwatch.target.asking import switch_on
 from ragwatch.target.target import function_target
 from ragwatch.target.url import Mapped, url_target
-from tests.support.known_app import KnownApp, as_json, lognormal, served
+from tests.support.known_app import KnownApp, as_json, served
 
 QUESTIONS = [Golden(f"question {number}", frozenset({"a", "b"})) for number in range(7)]
 
@@ -27,23 +27,6 @@ def benched(call: Callable[..., Any], *phases: Phase, **plan: Any) -> dict[str, 
     switch_on("test-bench")
     target = function_target("test:app", call)
     return Session(target, lambda dice: mixed(QUESTIONS, 0, dice), Plan(phases, **plan)).run()
-
-
-def test_the_percentiles_are_those_of_the_app() -> None:
-    drawn: list[float] = []
-    draw = lognormal(1, median_s=0.04)
-
-    def noted() -> float:
-        drawn.append(draw())
-        return drawn[-1]
-
-    found = benched(KnownApp(noted).answer, Phase(100, 100, 10.0))
-    assert found["requests"] == found["answered"] == len(drawn) == 1000
-    assert found["errors"] == found["unfinished"] == 0
-    exact = sorted(drawn)
-    for name, rank in (("p50", 500), ("p95", 950), ("p99", 990)):
-        assert found["latency_s"][name] == pytest.approx(exact[rank - 1], rel=0.05), name
-    assert found["throughput"] == pytest.approx(100, rel=0.05)
 
 
 def test_a_stall_is_seen_whole_by_an_open_loop() -> None:
@@ -165,6 +148,29 @@ def test_stopping_reports_what_there_is() -> None:
     assert found["interrupted"]
     assert 15 < found["answered"] < 60
     assert found["throughput"] == pytest.approx(50, rel=0.25)
+
+
+def test_a_search_for_the_knee_that_is_stopped_reports_what_it_tried() -> None:
+    switch_on("test-bench")
+    stop = threading.Event()
+    target = function_target("test:app", KnownApp(lambda: 0.01, places=4).answer)
+    plan = Plan((Phase(10, 10, 1.0),), find_knee=True)
+    session = Session(target, lambda dice: mixed(QUESTIONS, 0, dice), plan, stop=stop)
+    threading.Timer(2.5, stop.set).start()
+    found = session.run()
+    assert found["interrupted"]
+    assert found["answered"] > 0
+    assert found["knee"]["rate"] is None
+    assert len(found["knee"]["users"]) >= 1
+
+
+def test_documents_that_a_plain_function_returns_are_judged() -> None:
+    def app(question: str) -> dict[str, Any]:
+        return {"answer": question, "documents": [{"id": "b"}, {"id": "x"}]}
+
+    found = benched(app, Phase(20, 20, 0.5))
+    assert found["recall_at_5"] == {"value": 0.5, "low": 0.5, "high": 0.5, "n": 10}
+    assert found["mrr"]["value"] == 1.0
 
 
 def test_a_url_is_asked_and_its_documents_judged() -> None:

@@ -26,6 +26,7 @@ class KnownApp:
         self._draw, self._stall = draw, stall
         self._places = threading.Semaphore(places) if places else None
         self._begun: float | None = None
+        assert ragwatch.retrieve is not ragwatch.generate  # loads them now, and not under the first questions
         self._lock = threading.Lock()
 
     def answer(self, question: str) -> str:
