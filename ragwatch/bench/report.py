@@ -129,6 +129,24 @@ def summary(found: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def without_messages(found: Any) -> Any:
+    """The report with the types of errors alone: a message may quote a question, and reports are handed round.
+
+    >>> without_messages({"error_examples": {"timeout": "TimeoutError: asked 'who am I'"}})
+    {'error_examples': {'timeout': 'TimeoutError'}}
+    """
+    if isinstance(found, list):
+        return [without_messages(item) for item in found]
+    if not isinstance(found, dict):
+        return found
+    return {
+        key: {kind: said.partition(":")[0] for kind, said in value.items()}
+        if key == "error_examples"
+        else without_messages(value)
+        for key, value in found.items()
+    }
+
+
 def write(found: Mapping[str, Any], path: Path) -> None:
     """Write the report; ``RagwatchError`` where it cannot be written."""
     try:

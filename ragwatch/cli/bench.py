@@ -134,14 +134,15 @@ def _bench(args: argparse.Namespace, conditions: list[Condition]) -> int:
         found["comparison"] = verdict.to_dict()
         found["regression"] = verdict.regression
     html = args.html or args.report.with_suffix(".html")
-    reports.write(found, args.report)
-    html.write_text(page(found), encoding="utf-8")
+    kept = found if _may_keep_text() else reports.without_messages(found)
+    reports.write(kept, args.report)
+    html.write_text(page(kept), encoding="utf-8")
     failures = _failures(conditions, found)
     console.print(outcome(found))
     console.print(f"report: {args.report}, page: {html}", soft_wrap=True, highlight=False)
     _tell(console, failures)
     if args.json:
-        print(json.dumps(reports.summary(found), ensure_ascii=False), flush=True)
+        print(json.dumps(reports.summary(kept), ensure_ascii=False), flush=True)
     if found["interrupted"]:
         return 130
     return 1 if failures or not found["answered"] else 0
@@ -218,6 +219,14 @@ def _questions(
     golden = given or list(target.golden) or [Golden("What can you tell me?", frozenset())]
     exponent = target.zipf if args.zipf is None else args.zipf
     return golden, lambda dice: mixed(golden, exponent, dice)
+
+
+def _may_keep_text() -> bool:
+    """Whether ``RAGWATCH_CONTENT`` lets text out of the process: into files too."""
+    from ragwatch.sdk.setup import running
+
+    process = running()
+    return process is not None and process[0].content.mode == "full"
 
 
 def _console(*, stderr: bool) -> Any:

@@ -51,6 +51,15 @@ def test_a_condition_decides_the_exit_code(tmp_path: Path) -> None:
     assert said.count("failed") == 1
 
 
+def test_messages_of_errors_stay_out_of_files_unless_content_may_leave(tmp_path: Path) -> None:
+    load = (f"{APPS}:fails", "--rate", "10", "--duration", "0.3s", "--warm-up", "0")
+    code, _, said = bench(tmp_path, *load)
+    assert code == 1
+    assert "ConnectionError: no store for" in said
+    files = [(tmp_path / name).read_text() for name in ("report.json", "report.html")]
+    assert all("ConnectionError" in text and "no store for" not in text for text in files)
+
+
 def test_two_reports_are_compared(tmp_path: Path) -> None:
     for name, target in (("old.json", "quick"), ("new.json", "answer")):
         code, _, said = bench(
