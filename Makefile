@@ -14,7 +14,7 @@ help:  ## show this list
 $(RUN_STAMP): pyproject.toml constraints.txt
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PIP) install -q --upgrade -c constraints.txt pip
-	$(PIP) install -q -c constraints.txt -e '.[agent,demo]'
+	$(PIP) install -q -c constraints.txt -e '.[agent,demo,bench,explore]'
 	@touch $@
 
 $(DEV_STAMP): $(RUN_STAMP)

@@ -17,6 +17,7 @@ def main() -> None:
         ("sdk", []),
         ("resilience", []),
         ("queries", []),
+        ("load_tool", []),
         ("agent", ["--seconds", args.seconds]),
     ):
         subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=True)

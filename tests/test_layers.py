@@ -27,6 +27,8 @@ ROWS = (
     ("monitoring",),
     ("codegen",),
     ("demo",),
+    ("target",),
+    ("bench", "explore"),
     ("cli",),
 )
 ROW_OF = {name: index for index, row in enumerate(ROWS) for name in row}

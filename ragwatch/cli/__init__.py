@@ -23,6 +23,8 @@ VERBS = {
     "top": "a live screen of the KPIs by service and step",
     "doctor": "prove that telemetry flows, hop by hop, or say what is wrong and what to type",
     "bundle": "an incident in one file, which queries, show, top and inspect read",
+    "explore": "ask a RAG app in the terminal, and see each answer's steps, documents and cost",
+    "bench": "load on a RAG app: latency, errors, cost and accuracy, its knee, and a verdict for CI",
     "inspect": "what ragwatch sees in spans of any convention, and what is missing in them",
     "ingest": "put documents through your function: resumable, nothing lost, with KPIs",
     "config": "check, show and explain settings: each value and where it came from",

@@ -41,7 +41,7 @@ def draw(record: QueryRecord, width: int = 80) -> list[str]:
         lines += [indent + text for text in details(step)]
     if record.critical_path:
         path = ", ".join(f"{step} {seconds(spent)}" for step, spent in sorted(record.critical_path, key=_spent))
-        lines.append(f"critical path: {path}")
+        lines.append(f"critical path: {path}  (bars of #)")
     return lines
 
 

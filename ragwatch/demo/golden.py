@@ -46,7 +46,7 @@ def load_golden(path: Path, known: Collection[str]) -> list[Golden]:
     elif path.name == "queries.jsonl" and (path.parent / "qrels.tsv").is_file():
         lines = _with_qrels(path, path.parent / "qrels.tsv")
     else:
-        lines = [(line, _question(path, line, value)) for line, value in read_jsonl(path)]
+        lines = [(line, _question(path, line, value)) for line, value in read_jsonl(path) if not _is_bad(value)]
     if not lines:
         raise DemoInputError(path, "no questions", advice='write {"question": …, "relevant": [ids]} a line')
     for line, golden in lines:
@@ -82,6 +82,11 @@ def _question(path: Path, line: int, value: dict[str, Any]) -> Golden:
         raise DemoInputError(path, 'no list of ids in "relevant"', line=line, advice=advice)
     split = value.get("split")
     return Golden(question, frozenset(map(str, ids)), split if isinstance(split, str) else None)
+
+
+def _is_bad(value: dict[str, Any]) -> bool:
+    """A line of ``ragwatch explore`` that says that an answer was wrong, and not what would be right."""
+    return value.get("judgement") == "bad" and "relevant" not in value
 
 
 def _with_qrels(queries: Path, qrels: Path) -> list[tuple[int, Golden]]:

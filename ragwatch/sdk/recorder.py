@@ -47,6 +47,8 @@ class Recorder:
         self.exports_spans = settings.endpoints.get("traces") is not None
         self.on_ended: Callable[[Span], None] | None = None
         """Set where other span processors want the spans too."""
+        self.on_record: Callable[[QueryRecord], None] | None = None
+        """Set by a tool in this process that wants each query's record once it is counted."""
         self.wake: Callable[[], None] = _nothing
         self.collect: Callable[[], None] = _nothing
         """Brings what others count (breakers, retries, limits) into the engine."""
@@ -154,6 +156,8 @@ class Recorder:
             record = self.record_of(root)
             with self.lock:
                 self.engine.observe(record)
+            if self.on_record is not None:
+                self.on_record(record)
             return record
         step = self.step_of(root)
         with self.lock:

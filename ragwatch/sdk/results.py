@@ -46,7 +46,7 @@ def returned(kind: str, step: Any, result: Any) -> None:
         elif kind in {"generate", "query", "embed"}:
             _model_call(step, result)
             if kind != "embed" and semconv.ANSWER_LENGTH not in step.attribute_map:
-                text = _answer(result)
+                text = answer_of(result)
                 if text is not None:
                     step.answer(text)
     except Exception as error:  # noqa: BLE001  (the app's own objects may raise from any attribute)
@@ -103,7 +103,8 @@ def _whole(usage: Any, names: tuple[str, ...]) -> int | None:
     return None
 
 
-def _answer(result: Any) -> str | None:
+def answer_of(result: Any) -> str | None:
+    """The text of an answer, out of what apps and model clients usually return; None where there is none."""
     if isinstance(result, str):
         return result
     if result is None or isinstance(result, bytes | list | tuple | int | float):

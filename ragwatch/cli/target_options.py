@@ -1,0 +1,118 @@
+"""TARGET on the command line, for every verb that asks an app: a function, a URL with its mapping, or the demo."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragwatch.cli.target import load_function
+from ragwatch.errors import ConfigError, RagwatchError
+
+if TYPE_CHECKING:
+    from ragwatch.target.target import Target
+
+HELP = "pkg.mod:function (sync, async, streaming), a URL, or demo"
+
+
+def add_target_options(parser: Any) -> None:
+    """Declare what goes with a target."""
+    group = parser.add_argument_group("the target")
+    group.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the function (top_k=10)"
+    )
+    group.add_argument(
+        "--no-cache", action="store_true", help="pass by the app's cache, where it has a parameter for it"
+    )
+    group.add_argument("--cache-dir", type=Path, help="demo: where the index is kept (default ~/.cache/ragwatch/demo)")
+    group = parser.add_argument_group("a URL")
+    group.add_argument("--body", metavar="JSON", help='the request (default {"question": "{question}"})')
+    group.add_argument("--method", help="the HTTP method (default POST; GET where {question} stands in the URL)")
+    group.add_argument(
+        "--header", action="append", default=[], metavar="NAME:VALUE", help="a header, as often as needed"
+    )
+    group.add_argument("--answer", metavar="PATH", help="where the answer is in the JSON, as data.0.text")
+    group.add_argument("--documents", metavar="PATH", help="where the documents are in the JSON")
+
+
+def open_target(name: str, args: argparse.Namespace, *, timeout_s: float = 30.0, connections: int = 64) -> Target:
+    """The target of that name; ``RagwatchError`` that says what to do where it cannot be had."""
+    if name == "demo":
+        return _demo(args.cache_dir)
+    if "://" in name:
+        from ragwatch.target.url import Mapped, url_target
+
+        if not name.startswith(("http://", "https://")):
+            raise ConfigError(name, "should begin with http:// or https://", source="TARGET")
+        headers = dict(_header(text) for text in args.header)
+        mapped = Mapped(name, args.method, args.body, args.answer, args.documents, headers, timeout_s)
+        return url_target(mapped, connections)
+    if ":" not in name:
+        raise ConfigError(name, "is no target: write pkg.mod:function, http://…, or demo", source="TARGET")
+    function = load_function(name, "TARGET")
+    from ragwatch.target.target import function_target
+
+    return function_target(name, function)
+
+
+def options_of(target: Target, args: argparse.Namespace) -> dict[str, Any]:
+    """The parameters of ``--set`` and ``--no-cache``; ``ConfigError`` for one that the function lacks."""
+    options = target.checked(dict(assignment(text, "--set") for text in args.set))
+    return {**options, **(target.without_cache() if args.no_cache else {})}
+
+
+def assignment(text: str, source: str) -> tuple[str, Any]:
+    """``top_k=10`` as a name and a value: JSON where it is some, else the text.
+
+    >>> assignment("top_k=10", "--set"), assignment("model=small", "--set")
+    (('top_k', 10), ('model', 'small'))
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip().isidentifier():
+        raise ConfigError(text, "should read name=value", source=source)
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value.strip()
+
+
+def checked_by_asking(target: Target, question: str, options: Mapping[str, Any]) -> None:
+    """Ask a URL once, so that what is no RAG app is said in one line before any load; ``ConfigError``."""
+    if target.in_process:
+        return
+    from ragwatch.target.asking import ask
+
+    error = ask(target, question, options).error
+    if error is not None:
+        raise ConfigError(target.name, _said(error), source="TARGET")
+
+
+def _said(error: BaseException) -> str:
+    from urllib3.exceptions import HTTPError, NewConnectionError
+
+    if isinstance(error, NewConnectionError):
+        return "nothing answers there: is the app running, and is this its port?"
+    if isinstance(error, HTTPError):
+        return f"cannot be asked: {error}"
+    return str(error)
+
+
+def _demo(cache_dir: Path | None) -> Target:
+    try:
+        from ragwatch.demo.errors import DemoInputError
+        from ragwatch.target.demo import demo_target
+    except ImportError as error:
+        raise RagwatchError(f"the demo needs its extra: pip install 'ragwatch[demo]' ({error})") from None
+    try:
+        return demo_target(cache_dir)
+    except DemoInputError as error:
+        raise RagwatchError(str(error)) from None
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise ConfigError(text, "should read Name: value", source="--header")
+    return name.strip(), value.strip()

@@ -1,0 +1,265 @@
+"""``ragwatch explore``: in a real terminal, over a pipe, and its rules."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from time import perf_counter, sleep
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ragwatch.bench.questions import read_questions
+from ragwatch.cli.waterfall import draw, seconds
+from ragwatch.demo.golden import Golden, load_golden
+from ragwatch.explore.asked import Asker
+from ragwatch.explore.difference import of_ranks
+from ragwatch.explore.shell import COMMANDS
+from ragwatch.explore.view import View
+from ragwatch.target.asking import switch_on
+from ragwatch.target.target import function_target
+from tests.support.bench_apps import answer, quick
+from tests.support.known_app import served
+from tests.support.paths import ROOT
+from tests.support.terminal import Terminal
+
+APPS = "tests.support.bench_apps"
+
+
+def terminal(cwd: Path, target: str, *options: str) -> Terminal:
+    return Terminal("-m", "ragwatch.cli", "explore", f"{APPS}:{target}", *options, cwd=cwd)
+
+
+def piped(cwd: Path, typed: str, *options: str, **more: str) -> tuple[int, list[dict[str, Any]], str]:
+    """(exit code, JSON lines, standard error)."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **more}
+    done = subprocess.run(
+        [sys.executable, "-m", "ragwatch.cli", "explore", *options],
+        input=typed, capture_output=True, text=True, cwd=cwd, env=env, timeout=60,
+    )  # fmt: skip
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+def test_an_answer_is_seen_whole(tmp_path: Path) -> None:
+    with terminal(tmp_path, "answer", "--no-history") as screen:
+        screen.shows("ask it something", "›")
+        screen.type("why is it so")
+        shown = screen.shows("trace ", "tokens 10 in / 5 out")
+        assert "why is it so? cached words" in shown
+        assert "├ retrieve retrieve" in shown
+        assert "└ generate generate" in shown
+        assert "critical path: retrieve" in shown
+        assert "  1.   1.000  doc-1" in shown
+        assert "passage 2 on why is it so" in shown
+        assert b"\x1b[" in screen.raw
+        screen.press("\x04")
+        assert screen.wait() == 0
+
+
+def test_commands_change_what_is_asked_and_say_what_that_changed(tmp_path: Path) -> None:
+    with terminal(tmp_path, "answer", "--no-history") as screen:
+        screen.shows("›")
+        screen.type("why")
+        screen.shows("trace ")
+        for typed, shown in (
+            ("/set top_k=3", "top_k=3"),
+            ("/no-cache", "the cache is passed by (use_cache=False)"),
+            ("/again", "+  3. doc-3"),
+            ("/docs 2", "passage 2 on why"),
+            ("/relevant 1 3", "golden.jsonl: doc-1, doc-3 answer 'why'"),
+            ("/bad", "'why' is answered wrong"),
+            ("/docs 7", "7 (from /docs): is no rank: the answer has 3 documents"),
+            ("/set topk=3", "did you mean 'top_k'?"),
+            ("/agian", "did you mean /again?"),
+            ("/export all.jsonl", "all.jsonl: 2 questions and answers"),
+        ):
+            screen.type(typed)
+            screen.shows(shown)
+        screen.type(f"/compare {APPS}:other")
+        shown = screen.shows("+  2. doc-9", "other words on why")
+        assert "2. → 1. doc-2" in shown
+        assert "-  1. doc-1" in shown
+        screen.type("/quit")
+        assert screen.wait() == 0
+    golden = tmp_path / "golden.jsonl"
+    assert read_questions(golden) == [Golden("why", frozenset({"doc-1", "doc-3"})), Golden("why", frozenset())]
+    assert load_golden(golden, {"doc-1", "doc-3"}) == [Golden("why", frozenset({"doc-1", "doc-3"}))]
+    lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+    assert [line["options"] for line in lines] == [{}, {"top_k": 3, "use_cache": False}]
+    assert lines[1]["record"]["trace_id"] == lines[1]["trace_id"]
+
+
+def test_a_stream_is_shown_as_it_comes_and_ctrl_c_ends_the_query_alone(tmp_path: Path) -> None:
+    with terminal(tmp_path, "slow", "--no-history") as screen:
+        screen.shows("›")
+        screen.type("why")
+        screen.shows("thinking")
+        screen.press("\x03")
+        screen.shows("cancelled")
+        assert "never said" not in "\n".join(screen.lines())
+        screen.type("/help")
+        screen.shows(*COMMANDS)
+        screen.press("\x04")
+        assert screen.wait() == 0
+
+
+def test_a_coroutine_is_ended_by_ctrl_c_as_well(tmp_path: Path) -> None:
+    (tmp_path / "waits.py").write_text(
+        "import asyncio\nasync def answer(question):\n    yield 'thinking'\n    await asyncio.sleep(60)\n"
+    )
+    with Terminal("-m", "ragwatch.cli", "explore", "waits:answer", "--no-history", cwd=tmp_path) as screen:
+        screen.shows("›")
+        for _ in range(2):
+            screen.type("why")
+            screen.shows("thinking")
+            sleep(0.2)
+            screen.press("\x03")
+            screen.shows("cancelled")
+            screen.type("/set")
+            screen.shows("nothing is set")
+        screen.press("\x04")
+        assert screen.wait() == 0
+
+
+def test_an_error_of_the_app_is_shown_and_the_prompt_comes_back(tmp_path: Path) -> None:
+    with terminal(tmp_path, "fails", "--no-history") as screen:
+        screen.shows("›")
+        screen.type("why")
+        shown = screen.shows("ConnectionError: no store for why", "trace ")
+        assert "Traceback" not in shown
+        screen.press("\x04")
+        assert screen.wait() == 0
+
+
+def test_commands_are_completed_and_lines_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with terminal(tmp_path, "answer") as screen:
+        screen.shows("›")
+        screen.press("/rel")
+        screen.shows("these documents answer the question")
+        screen.press("\x03")
+        screen.type("why is it so")
+        screen.shows("trace ")
+        screen.press("\x04")
+        assert screen.wait() == 0
+    with terminal(tmp_path, "answer") as screen:
+        screen.shows("›")
+        screen.press("\x1b[A")
+        screen.shows("› why is it so")
+        screen.press("\x03\x04")
+        assert screen.wait() == 0
+    history = tmp_path / "state" / "ragwatch" / "explore_history"
+    assert history.stat().st_mode & 0o077 == 0
+
+
+def test_no_colour_is_no_colour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAGWATCH_CONTENT", raising=False)
+    with Terminal(
+        "-c",
+        f"import os, sys; os.environ['NO_COLOR'] = '1'; from ragwatch.cli import main; "
+        f"sys.exit(main(['explore', '{APPS}:answer', 'why', 'so']))",
+        cwd=tmp_path,
+    ) as screen:
+        assert screen.wait() == 0
+        assert b"why so? cached words" in screen.raw
+        assert b"\x1b[3" not in screen.raw
+
+
+def test_over_a_pipe_a_question_a_line_gives_an_object_a_line(tmp_path: Path) -> None:
+    code, found, said = piped(tmp_path, "why\n\n/set top_k=1\nhow\n", f"{APPS}:answer")
+    assert code == 0, said
+    assert [(line["question"], line["answer"]) for line in found] == [
+        ("why", "why? cached words"),
+        ("how", "how? cached words"),
+    ]
+    assert [[document["id"] for document in line["documents"]] for line in found] == [["doc-1", "doc-2"], ["doc-1"]]
+    for line in found:
+        assert 0.005 < line["latency_s"] < 2
+        assert len(line["trace_id"]) == 32
+        assert line["tokens"] == {"input": 10, "output": 5}
+        assert line["steps_s"]["retrieve"] > 0.004
+    assert found[0]["trace_id"] != found[1]["trace_id"]
+
+
+def test_without_content_no_text_of_documents_is_shown(tmp_path: Path) -> None:
+    code, found, _ = piped(tmp_path, "why\n", f"{APPS}:answer", RAGWATCH_CONTENT="off")
+    assert code == 0
+    assert all("text" not in document for document in found[0]["documents"])
+
+
+def test_a_question_that_fails_is_said_and_decides_the_exit_code(tmp_path: Path) -> None:
+    code, found, said = piped(tmp_path, "why\n", f"{APPS}:fails")
+    assert code == 1
+    assert found[0]["error"] == {"class": "connection", "type": "ConnectionError", "message": "no store for why"}
+    assert said.strip().splitlines()[-1] == "ragwatch explore: 'why' failed: ConnectionError: no store for why"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((f"{APPS}:anser",), "did you mean 'answer'?"),
+        (("nowhere:answer",), "there is no module 'nowhere'"),
+        (("broken_app:answer",), "broken_app fails as it is imported: RuntimeError('no key')"),
+        ((f"{APPS}:answer",), "no question came: one a line is wanted"),
+        ((f"{APPS}:answer", "--set", "top_k"), "should read name=value"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+    (tmp_path / "broken_app.py").write_text("raise RuntimeError('no key')\n")
+    code, found, error = piped(tmp_path, "", *options)
+    assert (code, found) == (2, [])
+    assert said in error
+    assert "Traceback" not in error
+
+
+def test_a_web_page_is_no_app(tmp_path: Path) -> None:
+    with served(lambda _: (200, "text/html", b"<html>")) as url:
+        code, found, said = piped(tmp_path, "why\n", url)
+    assert (code, found) == (2, [])
+    assert "answers a web page (HTML), not JSON: name the address of the app's API" in said
+
+
+def test_it_adds_little_to_a_query() -> None:
+    """All that is done about a question, drawing included; 5 ms are promised, a busy machine is allowed for."""
+    switch_on("test-explore", content="full")
+    target, view = function_target("test:quick", quick), View(draw, seconds)
+    spent = []
+    with Asker() as asker:
+        for _ in range(50):
+            begun = perf_counter()
+            asked = asker.ask(target, "why", {})
+            list(view.asked(asked, asker.breakers()))
+            spent.append(perf_counter() - begun)
+    assert sorted(spent)[25] < 0.005
+
+
+def test_the_record_of_the_query_is_at_hand_at_once() -> None:
+    switch_on("test-explore", content="full")
+    target = function_target("test:answer", answer)
+    with Asker() as asker:
+        for number in range(20):
+            asked = asker.ask(target, f"why {number}", {"top_k": 1 + number % 3})
+            assert asked.record is not None
+            assert len(asked.documents) == 1 + number % 3
+            assert sum(asked.seconds_by_step().values()) == pytest.approx(asked.record.duration_s, abs=1e-6)
+
+
+IDS = st.lists(st.sampled_from("abcdefgh"), unique=True, max_size=8)
+
+
+@given(before=IDS, after=IDS)
+def test_a_difference_turns_one_ranking_into_the_other(before: list[str], after: list[str]) -> None:
+    gained, lost, moved = of_ranks(before, after)
+    ranks = {key: rank for rank, key in enumerate(before, 1)}
+    for key, rank in lost:
+        assert ranks.pop(key) == rank
+    for move in moved:
+        assert ranks[move.id] == move.before
+        ranks[move.id] = move.after
+    ranks.update(gained)
+    assert ranks == {key: rank for rank, key in enumerate(after, 1)}
