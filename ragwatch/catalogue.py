@@ -109,11 +109,11 @@ _DECLARED: Final = (
     Metric(
         "rag.query.duration", "histogram", "s", "Time of a RAG query from start to end; its count is the number of queries.",
         _app(OUTCOME, Label("cache", ("hit", "miss", "none"), meaning="what the query cache said")),
-        DURATION_BUCKETS, exemplars=True, absent="no query has ended",
+        DURATION_BUCKETS, exemplars=True, absent="no query has ended, and no SDK has reported",
     ),
     Metric(
         "rag.query.errors", "counter", "{query}", "Failed queries by the deepest failing step; one a query.",
-        _app(STEP, ERROR_CLASS), absent="no query has failed",
+        _app(STEP, ERROR_CLASS), absent="no query has ended; 0 says that none has failed",
     ),
     Metric(
         "rag.query.critical_path", "counter", "s",
@@ -223,7 +223,7 @@ _DECLARED: Final = (
             "version", "config_hash", "index_version", "embedding_model", "prompt_version"))),
         combine="max",
     ),
-    Metric("ragwatch.sdk.lost", "counter", "{item}", "Telemetry that the SDK dropped.", _app(SIGNAL, REASON), absent="nothing was lost"),
+    Metric("ragwatch.sdk.lost", "counter", "{item}", "Telemetry that the SDK dropped.", _app(SIGNAL, REASON), absent="no SDK has reported; 0 says that nothing was lost"),
     Metric(
         "ragwatch.sdk.overhead", "counter", "s", "CPU time of the SDK's worker by part.",
         _app(Label("part", ("encode", "send", "kpi", "log"), meaning="which part of the work")),

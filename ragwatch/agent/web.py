@@ -40,7 +40,7 @@ def web_app(view: View, *, token: str | None, problems: Callable[[], dict[str, s
 
     async def metrics(request: Request) -> Response:
         openmetrics, content_type = negotiate(request.headers.get("accept", ""))
-        body = await run_in_threadpool(lambda: render(view.state(), with_openmetrics=openmetrics))
+        body = await run_in_threadpool(lambda: render(view.shown(), with_openmetrics=openmetrics))
         return Response(body, media_type=None, headers={"Content-Type": content_type})
 
     async def healthz(_: Request) -> Response:

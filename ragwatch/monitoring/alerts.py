@@ -63,7 +63,7 @@ _ALL = total(rate(_count(ANSWERED), "{w}"), *BY)
 def _more(name: str, *by: str) -> str:
     """By how much a counter grew over the window; one that was not there before it has grown by all that it holds."""
     now = total(series(name), *by)
-    return f"({total(increase(series(name), '{w}'), *by)} > 0) or ({now} unless {total(series(name) + ' offset {w}', *by)})"
+    return f"({total(increase(series(name), '{w}'), *by)} > 0) or ({now} > 0 unless {total(series(name) + ' offset {w}', *by)})"
 
 
 _LOST = _more("ragwatch.sdk.lost", *BY, "signal", "reason")

@@ -10,6 +10,7 @@ from typing import Any
 from ragwatch import semconv
 from ragwatch.config.otel_env import Endpoint, Signal
 from ragwatch.conventions.own import pack_documents
+from ragwatch.kpi.zeros import LOSSES
 from ragwatch.record import QueryRecord
 from ragwatch.sdk.export import load
 from ragwatch.sdk.guard import fault
@@ -116,8 +117,22 @@ class Worker:
         except ImportError as error:
             fault("import", error)
 
+    def _begin(self) -> None:
+        """Say that nothing is lost or counted yet: to Prometheus a counter's first value is no increase."""
+        recorder = self.recorder
+        with recorder.lock:
+            for signal in self._signals:
+                for reason in LOSSES:
+                    key = (recorder.service, recorder.environment, signal, reason)
+                    recorder.engine.state.increment("ragwatch.sdk.lost", key, 0.0)
+        self.export_metrics()
+
     def _run(self) -> None:
         with without_instrumentation():
+            try:
+                self._begin()
+            except Exception as error:  # noqa: BLE001
+                fault("worker", error)
             while not self._stopping:
                 self._event.wait(self.settings.schedule_delay_s)
                 self._event.clear()
