@@ -75,6 +75,9 @@ OUTCOME = Label("outcome", OUTCOMES, meaning="how it ended")
 ERROR_CLASS = Label("error_class", ERROR_CLASSES, meaning="what kind of failure")
 DATA_SOURCE = Label("data_source", bound=50, meaning="the index or collection that was asked")
 CACHE = Label("cache", bound=200, meaning="the cache's name")
+ANSWERED_BY = Label(
+    "cache", ("hit", "miss", "none"), meaning="what the query cache had said; empty where the query is not kept"
+)
 SCORE_KIND = Label("kind", ("score", "distance"), meaning="score grows, distance shrinks with relevance")
 MODEL = Label("model", bound=100, meaning="the requested model")
 KNOWN = Label("known", ("true", "false"), meaning="whether the figure was given")
@@ -160,7 +163,7 @@ _DECLARED: Final = (
         "rag.judgements", "counter", "{judgement}", "Judgements of retrievals and answers, counted when they arrive.",
         _app(
             Label("target", ("retrieval", "answer"), meaning="what was judged"), LABEL_SOURCE,
-            Label("verdict", ("good", "bad"), meaning="the judgement"),
+            Label("verdict", ("good", "bad"), meaning="the judgement"), ANSWERED_BY,
         ),
         absent="nobody has judged anything",
     ),

@@ -207,7 +207,13 @@ class Pipeline:
                 continue
             self._judged.add(found.key)
             labels = {"service": found.service, "environment": found.environment, "target": found.target}
-            self._engine.count("rag.judgements", {**labels, "source": found.source, "verdict": found.verdict})
+            labels |= {"source": found.source, "verdict": found.verdict, "cache": self._cache_of(found.trace_id)}
+            self._engine.count("rag.judgements", labels)
+
+    def _cache_of(self, trace_id: str) -> str:
+        """What the cache had said to a query that is judged; empty where the query is not kept (any more)."""
+        fresh = next((record.cache for record in self._queries if record.trace_id == trace_id), None)
+        return fresh or store.cache_of(self._store, trace_id)
 
     def _received(self, row: Row, items: int) -> None:
         self._engine.state.increment("ragwatch.agent.received", (SIGNALS[row.signal], TRANSPORTS[row.transport]), items)

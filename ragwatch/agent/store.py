@@ -61,6 +61,14 @@ def is_judged(connection: sqlite3.Connection, key: bytes) -> bool:
     return connection.execute("SELECT 1 FROM judgements WHERE key = ?", (key,)).fetchone() is not None
 
 
+def cache_of(connection: sqlite3.Connection, trace_id: str) -> str:
+    """What the cache said to the last query of a trace that is kept; empty where none is."""
+    found = connection.execute(
+        "SELECT json_extract(record, '$.cache') FROM queries WHERE trace_id = ? ORDER BY id DESC LIMIT 1", (trace_id,)
+    ).fetchone()
+    return str(found[0] or "") if found else ""
+
+
 def add_judgements(connection: sqlite3.Connection, keys: Iterable[bytes]) -> None:
     """Remember judgements, inside the caller's transaction; the oldest over the bound are forgotten."""
     now = time()

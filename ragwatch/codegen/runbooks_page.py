@@ -50,7 +50,7 @@ def runbooks_page() -> str:
     for name, meaning, first in _OBJECTIVES:
         parts.append(_BURN.format(title=name.capitalize(), meaning=meaning, windows=windows, first=first))
     for alert in ALERTS:
-        act = f"\n\n**In the demo's outage** it is fired by: {alert.act}." if alert.act else ""
+        act = f"\n\n**In the demo's outage** it is fired by: {', '.join(alert.acts)}." if alert.acts else ""
         wait = f", for {window(alert.for_s)}" if alert.for_s else ""
         parts.append(
             f"## {alert.name}\n\n**What it means.** {alert.meaning} Severity: {alert.severity}; window "

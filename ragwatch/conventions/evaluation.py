@@ -20,9 +20,10 @@ _OF_RETRIEVAL = ("retriev", "relevan", "context", "recall", "precision")
 
 
 class Judgement(NamedTuple):
-    """One judgement. ``key`` is the same for the same trace, name, source and judge."""
+    """One judgement. ``key`` is the same for the same trace, name, source and judge; ``trace_id`` is empty or hex."""
 
     key: bytes
+    trace_id: str
     service: str
     environment: str
     target: str
@@ -60,7 +61,9 @@ def _judgement(trace_id: bytes, held: dict[str, Any], resource: dict[str, Any]) 
     key = hashlib.blake2b(b"\0".join((about, name.encode(), source.encode(), judge.encode())), digest_size=16)
     service = held.get(semconv.JUDGEMENT_SERVICE) or resource.get(semconv.SERVICE_NAME) or "unknown_service"
     environment = resource.get(semconv.DEPLOYMENT_ENVIRONMENT) or resource.get(semconv.DEPLOYMENT_ENVIRONMENT_OLD)
-    return Judgement(key.digest(), str(service), str(environment or ""), str(target), str(source), verdict)
+    return Judgement(
+        key.digest(), trace_id.hex(), str(service), str(environment or ""), str(target), str(source), verdict
+    )
 
 
 def _verdict(held: dict[str, Any]) -> str | None:

@@ -22,8 +22,8 @@ Z = 3.1
 class Alert:
     """One alert. ``expr`` holds ``{w}`` (its window) and ``{day}``; ``summary`` is a Prometheus template.
 
-    ``act`` is the act of the demo's outage that fires it, ``first`` the query to look at first, ``step`` the label that
-    says where (or a query in the summary does).
+    ``acts`` are the acts of the demo's outage that fire it, ``first`` is the query to look at first. Where is said by a
+    label or, by a query, in the summary.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Alert:
     meaning: str
     first: str
     usually: str
-    act: str = ""
+    acts: tuple[str, ...] = ()
     day_s: float = 86400.0
 
 
@@ -56,6 +56,10 @@ def _worst(labels: str) -> str:
     return "{{ range " + query + " | query }}{{ .Labels.step }} ({{ .Labels.error_class }}){{ end }}" + labels
 
 
+_SLOWEST = (
+    '{{ range printf `topk(1, sum by (step) (increase(rag_query_critical_path_seconds_total{service="%s"}[{w}])))` '
+    "$labels.service | query }}{{ .Labels.step }}{{ end }}"
+)
 _ERRORS = total(rate(series("rag.query.errors"), "{w}"), *BY, "step")
 _ALL = total(rate(_count(ANSWERED), "{w}"), *BY)
 
@@ -69,6 +73,15 @@ def _more(name: str, *by: str) -> str:
 _LOST = _more("ragwatch.sdk.lost", *BY, "signal", "reason")
 _GOOD = total(increase(series("rag.judgements", target="retrieval", verdict="good"), "{w}"), *BY, "source")
 _JUDGED = total(increase(series("rag.judgements", target="retrieval"), "{w}"), *BY, "source")
+
+
+def _answers(cache: str, verdict: str = "=~good|bad") -> str:
+    judged = series("rag.judgements", target="answer", cache=cache, verdict=verdict)
+    return total(increase(judged, "{w}"), *BY, "source")
+
+
+_RIGHT = {cache: _answers(cache, "good") for cache in ("hit", "miss")}
+_READ = {cache: _answers(cache) for cache in ("hit", "miss")}
 
 
 def _lookups(result: str, window: str, offset: str = "") -> str:
@@ -96,7 +109,6 @@ ALERTS: Final[tuple[Alert, ...]] = (
         "topk(5, sum by (step, error_class) (rate(rag_query_errors_total[5m])))",
         "The step's dependency: restart or fail over what it calls; `rate_limited`: lower the load or ask for more quota; "
         "`auth`: a key ran out; `context_length`: a prompt or the number of documents grew.",
-        "slow model, retriever down",
     ),
     Alert(
         "RagBreakerOpen", "page",
@@ -106,7 +118,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
         "fallback answers, rejected where none does.",
         "sum by (breaker, result) (rate(rag_breaker_calls_total[5m]))",
         "Bring the dependency back; the breaker probes by itself and closes. `forced_open`: somebody opened it by hand.",
-        "retriever down",
+        ("retriever down",),
     ),
     Alert(
         "RagRetryStorm", "page",
@@ -115,7 +127,6 @@ ALERTS: Final[tuple[Alert, ...]] = (
         "Retries add half or more to the load of something that is failing already.",
         "sum by (operation, result) (rate(rag_retry_calls_total[5m]))",
         "Put the call behind a breaker and under a retry budget; look at what fails beneath it.",
-        "retriever down",
     ),
     Alert(
         "RagCacheCollapse", "ticket",
@@ -133,7 +144,6 @@ ALERTS: Final[tuple[Alert, ...]] = (
         "One retrieval in five finds no document: people get answers without a source, or none.",
         "sum by (data_source, result) (rate(rag_retrieval_requests_total[10m]))",
         "The index lost documents or is being built; a filter is too narrow; an embedding model was changed on one side only.",
-        "a part of the index missing",
     ),
     Alert(
         "RagRetrievalAccuracyLow", "ticket",
@@ -143,17 +153,30 @@ ALERTS: Final[tuple[Alert, ...]] = (
         "sum by (source, verdict) (increase(rag_judgements_total{target=\"retrieval\"}[6h]))",
         "Compare with what changed (rag_app_info): index, embedding model, chunking. Look at the bad ones: their documents "
         "and scores stand in /api/queries.",
-        "cache poisoned, a part of the index missing",
+        ("index incomplete",),
+    ),
+    Alert(
+        "RagCacheAnswersWorse", "ticket",
+        f"{wilson(_RIGHT['hit'], _READ['hit'], Z, '+')} < {wilson(_RIGHT['miss'], _READ['miss'], Z, '-')} "
+        f"and {_READ['hit']} >= {{judgements}} and {_READ['miss']} >= {{judgements}}", 21600, 0,
+        "The cache of {{ $labels.service }} is the cause: at most {{ $value | humanizePercentage }} of its answers are good, "
+        "those that are made anew are better ({{ $labels.source }})",
+        "Answers from the cache are judged worse than those that are made anew, beyond chance (both intervals at z = 3.1), over six "
+        "hours: what is wrong is the cache, not what retrieves or generates.",
+        'sum by (cache, verdict) (increase(rag_judgements_total{target="answer"}[6h]))',
+        "Empty the cache. Then its key: does it hold everything that changes the answer (tenant, language, index version)? A semantic "
+        "cache: raise its threshold of similarity.",
+        ("cache poisoned",),
     ),
     Alert(
         "RagSlow", "ticket",
         f"histogram_quantile(0.95, {total(rate(series('rag.query.duration', '_bucket', outcome=ANSWERED), '{w}'), 'le', *BY)}) > {{slow}} "
         f"and {_enough(_count(ANSWERED), 20)}", 600, 120,
-        "95 of 100 queries of {{ $labels.service }} take up to {{ $value | humanizeDuration }}",
+        "95 of 100 queries of {{ $labels.service }} take up to {{ $value | humanizeDuration }}; most of it in " + _SLOWEST,
         "The slow end of the queries is slower than the objective's threshold.",
         "topk(3, sum by (step) (rate(rag_query_critical_path_seconds_total[10m])))",
         "The step with most of the critical path: a slow model, a retriever without its index in memory, a retry that waits.",
-        "slow model",
+        ("slow model",),
     ),
     Alert(
         "RagTelemetryLost", "ticket",
