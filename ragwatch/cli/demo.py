@@ -109,6 +109,8 @@ def _run(args: argparse.Namespace, console: Any) -> int:
             return screen(ragwatch.metrics(), played.progress, queries=args.queries, where=where)
 
         if args.json:
+            if args.faults:
+                played.act_began = lambda name: console.print(f"act: {name}")
             _interruptible(played, stop)
         else:
             with Live(get_renderable=shown, console=console, refresh_per_second=4):

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ragwatch.codegen.conventions_page import conventions_page
+from ragwatch.codegen.drill_page import drill_page
 from ragwatch.codegen.grafana import dashboard_json
 from ragwatch.codegen.metrics_page import metrics_page
 from ragwatch.codegen.runbooks_page import runbooks_page
@@ -31,6 +32,7 @@ FILES: dict[str, Callable[[Path], str]] = {
     "docs/metrics.md": lambda _root: metrics_page(),
     "docs/conventions.md": lambda _root: conventions_page(),
     "docs/runbooks.md": lambda _root: runbooks_page(),
+    "docs/drill.md": drill_page,
     "dashboards/prometheus/recording.yml": _recording,
     "dashboards/prometheus/alerts.yml": _alerts,
     **{

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ragwatch.monitoring.alerts import ALERTS
+from ragwatch.monitoring.drill import EXPECTED
 from ragwatch.monitoring.rules import WINDOWS, window
 
 _HEAD = """# Runbooks
@@ -50,7 +51,8 @@ def runbooks_page() -> str:
     for name, meaning, first in _OBJECTIVES:
         parts.append(_BURN.format(title=name.capitalize(), meaning=meaning, windows=windows, first=first))
     for alert in ALERTS:
-        act = f"\n\n**In the demo's outage** it is fired by: {', '.join(alert.acts)}." if alert.acts else ""
+        acts = [expected.act for expected in EXPECTED if expected.alert == alert.name]
+        act = f"\n\n**In the demo's outage** it is fired by: {', '.join(acts)} ([drill](drill.md))." if acts else ""
         wait = f", for {window(alert.for_s)}" if alert.for_s else ""
         parts.append(
             f"## {alert.name}\n\n**What it means.** {alert.meaning} Severity: {alert.severity}; window "

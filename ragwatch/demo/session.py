@@ -18,6 +18,7 @@ from ragwatch.demo.faults import INDEX_INCOMPLETE, Faults, acts
 from ragwatch.demo.golden import Golden
 from ragwatch.demo.index import Index
 from ragwatch.demo.people import People, cites
+from ragwatch.demo.probe import Probe
 from ragwatch.demo.repair import Repair
 from ragwatch.demo.sidecar import Sidecar
 from ragwatch.demo.traffic import Asked, Done, paced, run, zipf_questions
@@ -70,11 +71,13 @@ class Session:
         self._acts = list(acts()) if faults else []
         self._seed = seed
         self._act_s = act_s
+        self.act_began: Callable[[str], None] = lambda _name: None
         self._began = monotonic()
         self._app = WatchedRag(index, top_k=K, cache_size=CACHED_ANSWERS, faults=self.faults)
         self.people = People()
         self._index_version = version_of(index)
         self._repair = Repair(index, self.faults) if faults else None
+        self._probe = Probe(index, self._app.retrieve, seed=seed) if faults else None
         self.chapters = Chapters(engine_state, CALM)
 
     def ask(self, question: str) -> str:
@@ -107,10 +110,15 @@ class Session:
             changed()
 
         self._began = monotonic()
+        self.act_began(CALM)
         questions: Iterator[str] = zipf_questions(sorted(self._golden), self._queries, seed=self._seed)
         if self._act_s is not None:
             questions = paced(questions, self._queries, self._act_s * (1 + len(self._acts)), stop)
+        if self._probe is not None:
+            self._probe.start()
         done = run(questions, self.ask, concurrency=self._concurrency, progress=seen, stop=stop)
+        if self._probe is not None:
+            self._probe.stop()
         if self._repair is not None:
             self._change_index(self.progress.act, "")
             self._repair.finish()
@@ -133,6 +141,7 @@ class Session:
             self._change_index(before, wanted)
             self.chapters.begin(wanted)
             self.progress.act = wanted
+            self.act_began(wanted)
 
     def _change_index(self, before: str, now: str) -> None:
         """A damaged index is deployed with its act; after it, its documents are read in again."""

@@ -46,6 +46,7 @@ RULES: Final = (
     Zeros("rag.query.duration", "rag.query.duration", {
         "outcome": ("degraded", "error", "rejected"), "cache": ("miss", "none")}),
     _closed("rag.query.errors", "rag.query.duration", "step", "error_class"),
+    _closed("rag.step.calls", "rag.step.calls", "outcome"),
     _closed("rag.cache.lookups", "rag.cache.lookups", "result"),
     _closed("rag.retrieval.requests", "rag.retrieval.requests", "result"),
     Zeros("rag.retrieval.duplicates", "rag.retrieval.documents", {}),

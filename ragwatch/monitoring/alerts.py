@@ -22,8 +22,7 @@ Z = 3.1
 class Alert:
     """One alert. ``expr`` holds ``{w}`` (its window) and ``{day}``; ``summary`` is a Prometheus template.
 
-    ``acts`` are the acts of the demo's outage that fire it, ``first`` is the query to look at first. Where is said by a
-    label or, by a query, in the summary.
+    ``first`` is the query to look at first. Where it happens is said by a label or, by a query, in the summary.
     """
 
     name: str
@@ -35,7 +34,6 @@ class Alert:
     meaning: str
     first: str
     usually: str
-    acts: tuple[str, ...] = ()
     day_s: float = 86400.0
 
 
@@ -60,6 +58,10 @@ _SLOWEST = (
     '{{ range printf `topk(1, sum by (step) (increase(rag_query_critical_path_seconds_total{service="%s"}[{w}])))` '
     "$labels.service | query }}{{ .Labels.step }}{{ end }}"
 )
+_SUFFERS = (
+    '{{ range printf `topk(1, sum by (step) (increase(rag_step_calls_total{step!~"query|tool", '
+    'outcome=~"error|rejected|degraded", service="%s"}[{w}])))` $labels.service | query }}{{ .Labels.step }}{{ end }}'
+)
 _ERRORS = total(rate(series("rag.query.errors"), "{w}"), *BY, "step")
 _ALL = total(rate(_count(ANSWERED), "{w}"), *BY)
 
@@ -75,13 +77,24 @@ _GOOD = total(increase(series("rag.judgements", target="retrieval", verdict="goo
 _JUDGED = total(increase(series("rag.judgements", target="retrieval"), "{w}"), *BY, "source")
 
 
-def _answers(cache: str, verdict: str = "=~good|bad") -> str:
-    judged = series("rag.judgements", target="answer", cache=cache, verdict=verdict)
-    return total(increase(judged, "{w}"), *BY, "source")
+_BEFORE = "[{day}] offset {w}"
 
 
-_RIGHT = {cache: _answers(cache, "good") for cache in ("hit", "miss")}
-_READ = {cache: _answers(cache) for cache in ("hit", "miss")}
+def _judgements(span: str, **labels: str) -> str:
+    """Judgements over a window (or ``_BEFORE``, the day before it), by source."""
+    return total(f"increase({series('rag.judgements', **labels)}{span})", *BY, "source")  # type: ignore[arg-type]
+
+
+def _fell(**labels: str) -> str:
+    """The share of good judgements is lower than in the day before, beyond chance: the two intervals do not touch."""
+    now, before = (
+        (_judgements(span, verdict="good", **labels), _judgements(span, **labels)) for span in ("[{w}]", _BEFORE)
+    )
+    return f"({wilson(*now, Z, '+')}) < ({wilson(*before, Z, '-')})"
+
+
+def _judged_enough(**labels: str) -> str:
+    return " and ".join(f"{_judgements(span, **labels)} >= {{judgements}}" for span in ("[{w}]", _BEFORE))
 
 
 def _lookups(result: str, window: str, offset: str = "") -> str:
@@ -113,12 +126,12 @@ ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         "RagBreakerOpen", "page",
         f"max by (service, environment, breaker) ({series('rag.breaker.state', state='=~open|forced_open')}) > 0", 60, 0,
-        "The breaker {{ $labels.breaker }} of {{ $labels.service }} is open in {{ $value }} process(es): what is behind it is down",
+        "The breaker {{ $labels.breaker }} of {{ $labels.service }} is open in {{ $value }} process(es): what is behind it is down; "
+        "the step that suffers is " + _SUFFERS,
         "A circuit breaker turns calls away because what it guards failed again and again. Queries are degraded where a "
         "fallback answers, rejected where none does.",
         "sum by (breaker, result) (rate(rag_breaker_calls_total[5m]))",
         "Bring the dependency back; the breaker probes by itself and closes. `forced_open`: somebody opened it by hand.",
-        ("retriever down",),
     ),
     Alert(
         "RagRetryStorm", "page",
@@ -153,20 +166,29 @@ ALERTS: Final[tuple[Alert, ...]] = (
         "sum by (source, verdict) (increase(rag_judgements_total{target=\"retrieval\"}[6h]))",
         "Compare with what changed (rag_app_info): index, embedding model, chunking. Look at the bad ones: their documents "
         "and scores stand in /api/queries.",
-        ("index incomplete",),
+    ),
+    Alert(
+        "RagRetrievalFell", "ticket",
+        f"{_fell(target='retrieval')} and {_judged_enough(target='retrieval')}", 21600, 0,
+        "Retrieval of {{ $labels.service }} is worse than the day before: good in at most {{ $value | humanizePercentage }} of what was "
+        "judged by {{ $labels.source }}",
+        "The share of good retrievals is below that of the day before, beyond chance (the intervals at z = 3.1 do not touch), "
+        "whatever its target is. By `probe`: documents that are known to be there are not found.",
+        'sum by (source, verdict) (increase(rag_judgements_total{target="retrieval"}[6h]))',
+        "What changed (rag_app_info)? A deployed index that lacks a part, a shard that is away, a filter, another embedding model on "
+        "one side. Roll back, or read the documents in again.",
     ),
     Alert(
         "RagCacheAnswersWorse", "ticket",
-        f"{wilson(_RIGHT['hit'], _READ['hit'], Z, '+')} < {wilson(_RIGHT['miss'], _READ['miss'], Z, '-')} "
-        f"and {_READ['hit']} >= {{judgements}} and {_READ['miss']} >= {{judgements}}", 21600, 0,
-        "The cache of {{ $labels.service }} is the cause: at most {{ $value | humanizePercentage }} of its answers are good, "
-        "those that are made anew are better ({{ $labels.source }})",
-        "Answers from the cache are judged worse than those that are made anew, beyond chance (both intervals at z = 3.1), over six "
-        "hours: what is wrong is the cache, not what retrieves or generates.",
+        f"{_fell(target='answer', cache='hit')} unless {_fell(target='answer', cache='miss')} "
+        f"and {_judged_enough(target='answer', cache='hit')}", 21600, 0,
+        "The cache of {{ $labels.service }} gives wrong answers: at most {{ $value | humanizePercentage }} of them are good now, and "
+        "those that are made anew are as good as before ({{ $labels.source }})",
+        "Answers from the cache are judged worse than in the day before, beyond chance (the intervals at z = 3.1 do not touch), and "
+        "those that are made anew are not: what is wrong is the cache, not what retrieves or generates.",
         'sum by (cache, verdict) (increase(rag_judgements_total{target="answer"}[6h]))',
         "Empty the cache. Then its key: does it hold everything that changes the answer (tenant, language, index version)? A semantic "
         "cache: raise its threshold of similarity.",
-        ("cache poisoned",),
     ),
     Alert(
         "RagSlow", "ticket",
@@ -176,7 +198,6 @@ ALERTS: Final[tuple[Alert, ...]] = (
         "The slow end of the queries is slower than the objective's threshold.",
         "topk(3, sum by (step) (rate(rag_query_critical_path_seconds_total[10m])))",
         "The step with most of the critical path: a slow model, a retriever without its index in memory, a retry that waits.",
-        ("slow model",),
     ),
     Alert(
         "RagTelemetryLost", "ticket",
