@@ -25,8 +25,8 @@ ragwatch demo --faults --act-seconds {act} --queries {queries} --concurrency {co
 |---|---|---|---|---|
 {rows}
 
-*Measured*: seconds from the beginning of the act until Prometheus says that the alert fires, with windows of {shortest} s
-or a thousandth of their length, whichever is longer. *At the real scale*: the same share of the alert's window, its
+*Measured*: seconds from the beginning of the act until Prometheus says that the alert fires, with windows of a
+thousandth of their length, or of {shortest} s where that is longer. *At the real scale*: the same share of the alert's window, its
 `for`, and what does not shrink: the SDK's export every {export:g} s (`OTEL_METRIC_EXPORT_INTERVAL`), a scrape every
 {scrape:g} s, a look at the rules every {evaluation:g} s; all for a fault as bad as the demo's. The alerts on judgements
 have long windows since few judgements say little: as many an hour as the drill has in its window, and the window may be
@@ -37,16 +37,18 @@ one of an hour.
 def drill_page(root: Path) -> str:
     """The page, with the times of ``docs/drill.json``."""
     measured = drill.read_measured(root)
-    rows = [
-        f"| {item.act} | [{item.alert}](runbooks.md#{item.alert.lower()}) | “{item.names}” "
-        f"| {measured[item.alert]:.0f} s | {_about(drill.real_s(item.alert, measured[item.alert]))} (window {window(drill.window_s(item.alert)[0])}) |"
-        for item in drill.EXPECTED
-    ]
+    rows = [_row(item, measured[item.alert]) for item in drill.EXPECTED]
     return _PAGE.format(
         slo=drill.OBJECTIVES, scale=drill.SCALE, act=drill.ACT_S, queries=drill.QUERIES, concurrency=drill.CONCURRENCY,
         rows="\n".join(rows), shortest=SHORTEST_S, export=drill.EXPORT_S, scrape=drill.SCRAPE_S,
         evaluation=drill.EVALUATION_S,
     )  # fmt: skip
+
+
+def _row(item: drill.Expected, measured_s: float) -> str:
+    real = f"{_about(drill.real_s(item.alert, measured_s))} (window {window(drill.window_s(item.alert)[0])})"
+    link = f"[{item.alert}](runbooks.md#{item.alert.lower()})"
+    return f"| {item.act} | {link} | “{item.names}” | {measured_s:.0f} s | {real} |"
 
 
 def _about(seconds: float) -> str:

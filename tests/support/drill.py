@@ -36,6 +36,7 @@ class Drill:
         self.firings: list[Firing] = []
         self.began = self.ended = 0.0
         self.figures: dict[str, Any] = {}
+        self.said: list[str] = []
         self._agent = agent
         self._prometheus = prometheus
         self._over = threading.Event()
@@ -72,6 +73,7 @@ class Drill:
                 seen = len(lines)
                 time.sleep(0.05)
             assert demo.wait() == 0, demo.output
+            self.said = demo.stderr[:]
             self.figures = json.loads(demo.stdout[-1])
         self.ended = time.time()
         self._over.wait(TAIL_S)
