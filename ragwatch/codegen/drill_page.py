@@ -26,11 +26,11 @@ ragwatch demo --faults --act-seconds {act} --queries {queries} --concurrency {co
 {rows}
 
 *Measured*: seconds from the beginning of the act until Prometheus says that the alert fires, with windows of a
-thousandth of their length, or of {shortest} s where that is longer. *At the real scale*: the same share of the alert's window, its
-`for`, and what does not shrink: the SDK's export every {export:g} s (`OTEL_METRIC_EXPORT_INTERVAL`), a scrape every
-{scrape:g} s, a look at the rules every {evaluation:g} s; all for a fault as bad as the demo's. The alerts on judgements
-have long windows since few judgements say little: as many an hour as the drill has in its window, and the window may be
-one of an hour.
+thousandth of their length, or of {shortest} s where that is longer. *At the real scale*: the same share of the
+alert's window, its `for`, and what does not shrink: the SDK's export every {export:g} s
+(`OTEL_METRIC_EXPORT_INTERVAL`), a scrape every {scrape:g} s, a look at the rules every {evaluation:g} s; all
+for a fault as bad as the demo's. The alerts on judgements have long windows since few judgements say little: as
+many an hour as the drill has in its window, and the window may be one of an hour.
 """
 
 
