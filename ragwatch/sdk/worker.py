@@ -85,6 +85,7 @@ class Worker:
             self.recorder.awake = False
             self._records()
             self._spans()
+            self._judgements()
 
     def export_metrics(self) -> None:
         """Hand the KPIs to the sender as cumulative OTLP metrics."""
@@ -167,6 +168,15 @@ class Worker:
         entries = self._query_log.write(records, notices)
         if "logs" in self._signals:
             self.sender.put(Batch("logs", logs.to_request(entries, self.recorder.resource), len(entries)))
+
+    def _judgements(self) -> None:
+        """Send what was judged since the last round, in one request."""
+        held = self.recorder.judged
+        found = [held.popleft() for _ in range(len(held))]
+        if found:
+            from ragwatch.sdk.judgements import to_request
+
+            self.sender.put(Batch("logs", to_request(found, self.recorder.resource), len(found)))
 
     def _spans(self) -> None:
         spans = self.recorder.spans

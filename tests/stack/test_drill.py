@@ -29,6 +29,7 @@ from tests.support.prometheus import Prometheus
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.stack
+QUICK = ("--incomplete-after-s", "5", "--metrics-interval-s", "1")
 RUN_S = drill.ACT_S * len(drill.ACTS)
 FIRES_WITHIN_S = 60.0
 SLOS = load_slos(ROOT / drill.OBJECTIVES)
@@ -52,8 +53,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         (folder / name).mkdir()
     with (
         Agent(folder / "upstream") as upstream,
-        Agent(folder / "agent", "--upstream", upstream.http_url, "--incomplete-after-s", "5", "--metrics-interval-s", "1")
-        as agent,
+        Agent(folder / "agent", "--upstream", upstream.http_url, *QUICK) as agent,
         Prometheus(folder / "p", {"ragwatch": agent.web_url.removeprefix("http://")}, RULES) as prometheus,
     ):  # fmt: skip
         played = Drill(agent, prometheus)
@@ -172,6 +172,15 @@ def test_the_dashboards_can_be_drawn(stack: Stack, tmp_path: Path, capsys: pytes
     assert (tmp_path / "resilience.png").read_bytes()[:4] == b"\x89PNG"
 
 
+ALERTS = {"alerts.yml": RULES["alerts.yml"]}
+
+
+@pytest.fixture(scope="module")
+def recorded(stack: Stack) -> replay.Series:
+    """The run's series that the alerts read."""
+    return replay.recorded(stack.drill, ALERTS)
+
+
 def alert_names() -> list[str]:
     return sorted(
         {rule["alert"] for group in alert_rules(SLOS)["groups"] for rule in group["rules"] if "alert" in rule}
@@ -179,7 +188,9 @@ def alert_names() -> list[str]:
 
 
 @pytest.mark.timeout(300)
-def test_promtool_fires_each_alert_in_its_act_on_the_recorded_series(stack: Stack, tmp_path: Path) -> None:
+def test_promtool_fires_each_alert_in_its_act_on_the_recorded_series(
+    stack: Stack, recorded: replay.Series, tmp_path: Path
+) -> None:
     """The run again, by ``promtool test rules``: at the end of each act its alert fires, and none but what is true."""
     ends = [*list(stack.drill.acts.values())[1:], stack.drill.acts[drill.ACTS[-1]] + drill.ACT_S]
     checks: list[replay.Check] = []
@@ -188,18 +199,18 @@ def test_promtool_fires_each_alert_in_its_act_on_the_recorded_series(stack: Stac
         wanted = {item.alert for item in drill.EXPECTED if item.act == act} | {"Watchdog"}
         open_to = drill.ALLOWED.get(act, set())
         checks += [(alert, second, alert in wanted) for alert in alert_names() if alert not in open_to]
-    replay.run(tmp_path, RULES, replay.recorded(stack.drill, RULES), checks)
+    replay.run(tmp_path, ALERTS, recorded, checks)
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("alert", replay.CHANGES)
 def test_the_other_alerts_fire_when_one_thing_of_the_recorded_calm_goes_wrong(
-    stack: Stack, tmp_path: Path, alert: str
+    stack: Stack, recorded: replay.Series, tmp_path: Path, alert: str
 ) -> None:
-    series, length = replay.calm_twice(stack.drill, RULES)
+    series, length = replay.calm_twice(stack.drill, recorded)
     silent = [(name, length - 1, name == "Watchdog") for name in alert_names()]
     replay.CHANGES[alert](series, length)
-    replay.run(tmp_path, RULES, series, [*silent, (alert, 2 * length - 2, True)])
+    replay.run(tmp_path, ALERTS, series, [*silent, (alert, 2 * length - 2, True)])
 
 
 def test_every_alert_is_fired_by_an_act_or_by_a_change() -> None:

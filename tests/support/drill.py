@@ -14,7 +14,7 @@ from tests.support.procs import Process
 from tests.support.prometheus import Prometheus
 from tests.support.wait import wait_until
 
-TAIL_S = 8
+TAIL_S = 2
 """How long is looked on after the last act, so that what was begun in it is seen."""
 
 

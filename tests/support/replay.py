@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from prometheus_client.parser import text_string_to_metric_families
 
 from ragwatch.monitoring import drill
 from tests.support.drill import Drill
@@ -28,25 +27,37 @@ def recorded(played: Drill, rules: Mapping[str, str]) -> Series:
     """The series of a run that these rules read, from its beginning on."""
     used = set(re.findall(r"\b(?:rag|ragwatch|gen_ai)_\w+", "\n".join(rules.values())))
     found: Series = {}
+    keys: dict[str, Key | None] = {}
     for second, (_, text) in enumerate(played.scrapes):
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                if sample.name in used:
-                    labels = {**sample.labels, "job": "ragwatch", "instance": "agent"}
-                    values = found.setdefault((sample.name, tuple(sorted(labels.items()))), [])
-                    values.extend([None] * (second - len(values)))
-                    values.append(sample.value)
+        for line in text.splitlines():
+            shown, _, value = line.rpartition(" ")
+            if shown not in keys:
+                keys[shown] = _key(shown, used)
+            key = keys[shown]
+            if key is not None:
+                values = found.setdefault(key, [])
+                values.extend([None] * (second - len(values)))
+                values.append(float(value))
     for values in found.values():
         values.extend([None] * (len(played.scrapes) - len(values)))
     return found
 
 
-def calm_twice(played: Drill, rules: Mapping[str, str]) -> tuple[Series, int]:
+def _key(shown: str, used: set[str]) -> Key | None:
+    """The series of a line of the exposition; None for a comment, and for what no rule reads."""
+    name, _, labels = shown.partition("{")
+    if name not in used:
+        return None
+    held = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+    return name, tuple(sorted({**held, "job": "ragwatch", "instance": "agent"}.items()))
+
+
+def calm_twice(played: Drill, series: Series) -> tuple[Series, int]:
     """The calm act, and once more after it: counters go on from where they were; and how long one is."""
     began, ended = (played.acts[act] for act in drill.ACTS[:2])
     length = int(ended - began) - 1
     twice: Series = {}
-    for key, values in recorded(played, rules).items():
+    for key, values in series.items():
         once = values[:length]
         last = once[-1]
         if last is None:
