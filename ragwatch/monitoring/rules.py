@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from ragwatch.monitoring.alerts import ALERTS, Alert
+from ragwatch.monitoring.collector_alerts import COLLECTOR_ALERTS
 from ragwatch.monitoring.promql import increase, rate, series, share, total
 from ragwatch.monitoring.slo import Slo, Slos
 
@@ -109,6 +110,13 @@ def alert_rules(slos: Slos, scale: float = 1.0, runbooks: str = RUNBOOKS) -> dic
             {"name": "ragwatch.symptoms", "interval": interval, "rules": symptoms},
         ]
     }
+
+
+def collector_rules(scale: float = 1.0, runbooks: str = RUNBOOKS) -> dict[str, Any]:
+    """The alerts on a collector that runs ``otel-collector.yaml``."""
+    interval = window(15, scale, least_s=1) if scale < 1 else "30s"
+    rules = [_symptom(alert, Slos(()), 0.0, scale, runbooks) for alert in COLLECTOR_ALERTS]
+    return {"groups": [{"name": "ragwatch.collector", "interval": interval, "rules": rules}]}
 
 
 def to_yaml(rules: dict[str, Any], heading: str) -> str:
