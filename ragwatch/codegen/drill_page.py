@@ -37,7 +37,7 @@ many an hour as the drill has in its window, and the window may be one of an hou
 def drill_page(root: Path) -> str:
     """The page, with the times of ``docs/drill.json``."""
     measured = drill.read_measured(root)
-    rows = [_row(item, measured[item.alert]) for item in drill.EXPECTED]
+    rows = [_row(item, measured.get(item.alert)) for item in drill.EXPECTED]
     return _PAGE.format(
         slo=drill.OBJECTIVES, scale=drill.SCALE, act=drill.ACT_S, queries=drill.QUERIES, concurrency=drill.CONCURRENCY,
         rows="\n".join(rows), shortest=SHORTEST_S, export=drill.EXPORT_S, scrape=drill.SCRAPE_S,
@@ -45,9 +45,11 @@ def drill_page(root: Path) -> str:
     )  # fmt: skip
 
 
-def _row(item: drill.Expected, measured_s: float) -> str:
-    real = f"{_about(drill.real_s(item.alert, measured_s))} (window {window(drill.window_s(item.alert)[0])})"
+def _row(item: drill.Expected, measured_s: float | None) -> str:
     link = f"[{item.alert}](runbooks.md#{item.alert.lower()})"
+    if measured_s is None:
+        return f"| {item.act} | {link} | “{item.names}” | not measured | |"
+    real = f"{_about(drill.real_s(item.alert, measured_s))} (window {window(drill.window_s(item.alert)[0])})"
     return f"| {item.act} | {link} | “{item.names}” | {measured_s:.0f} s | {real} |"
 
 

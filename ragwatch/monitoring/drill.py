@@ -69,6 +69,8 @@ def real_s(alert: str, measured_s: float) -> float:
 
 
 def read_measured(root: Path) -> dict[str, float]:
-    """The seconds from fault to alert, by alert, as they were measured last."""
+    """The seconds from fault to alert, by alert, as they were measured last; empty where nothing was."""
+    if not (root / MEASURED).is_file():
+        return {}
     found: dict[str, float] = json.loads((root / MEASURED).read_text(encoding="utf-8"))["seconds"]
     return found
