@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
@@ -34,8 +34,32 @@ class Series:
     values: Sequence[float]
 
 
-class Source:
-    """A Prometheus. ``window`` fills ``$__rate_interval``."""
+class Source(Protocol):
+    """What answers a panel's queries between ``start`` and ``end``, seconds since the epoch."""
+
+    start: float
+    end: float
+
+    def series(self, expression: str, legend: str) -> list[Series]:
+        """The series of one query; ``RagwatchError`` where it cannot be asked."""
+
+
+def filled(expression: str, service: str, seconds: float, step_s: float) -> str:
+    """An expression with values for the dashboards' variables; the window of a rate is four steps.
+
+    >>> filled("rate(asked[$__rate_interval])", ".*", 60, 1)
+    'rate(asked[4s])'
+    """
+    for name, value in (
+        ("$__rate_interval", f"{max(4, math.ceil(step_s * 4))}s"), ("$__range", f"{max(1, round(seconds))}s"),
+        ("$service", service), ("$environment", ".*"), ("$model", ".*"),
+    ):  # fmt: skip
+        expression = expression.replace(name, value)
+    return expression
+
+
+class PrometheusSource:
+    """A Prometheus."""
 
     def __init__(self, url: str, start: float, end: float, *, service: str = ".*", token: str | None = None) -> None:
         self._url = url.rstrip("/")
@@ -46,13 +70,7 @@ class Source:
 
     def series(self, expression: str, legend: str) -> list[Series]:
         """The series of one query; ``RagwatchError`` where it cannot be asked."""
-        span = f"{max(1, round(self.end - self.start))}s"
-        window = f"{max(4, math.ceil(self._step * 4))}s"
-        for name, value in (
-            ("$__rate_interval", window), ("$__range", span), ("$service", self._service), ("$environment", ".*"),
-            ("$model", ".*"),
-        ):  # fmt: skip
-            expression = expression.replace(name, value)
+        expression = filled(expression, self._service, self.end - self.start, self._step)
         parameters = {"query": expression, "start": self.start, "end": self.end, "step": self._step}
         request = Request(f"{self._url}/api/v1/query_range?{urlencode(parameters)}", headers=self._headers)  # noqa: S310
         try:
@@ -64,7 +82,7 @@ class Source:
             raise RagwatchError(f"no Prometheus answers at {self._url}: {error}") from None
         return [
             Series(
-                _name(legend, item["metric"]),
+                named(legend, item["metric"]),
                 [float(at) for at, _ in item["values"]],
                 [float(value) for _, value in item["values"]],
             )
@@ -197,7 +215,7 @@ def _finite(value: float) -> float:
     return value if math.isfinite(value) else 0.0
 
 
-def _name(legend: str, labels: dict[str, str]) -> str:
+def named(legend: str, labels: dict[str, str]) -> str:
     """A legend with its labels filled in."""
     return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda found: labels.get(found.group(1), ""), legend) or ", ".join(
         labels.values()

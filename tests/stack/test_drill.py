@@ -17,6 +17,8 @@ import pytest
 
 from ragwatch.codegen.grafana import panel_queries
 from ragwatch.monitoring import drill
+from ragwatch.monitoring.promql_eval import Samples, Shown, evaluate
+from ragwatch.monitoring.promql_tree import parse
 from ragwatch.monitoring.rules import alert_rules, recording_rules, to_yaml
 from ragwatch.monitoring.slo import load_slos
 from tests.support import replay
@@ -159,6 +161,33 @@ def test_an_exemplar_leads_to_the_trace_and_its_documents(stack: Stack) -> None:
     assert record is not None
     documents = next(step["documents"] for step in record["steps"] if step.get("documents"))
     assert documents[0]["id"]
+
+
+@pytest.mark.timeout(300)
+def test_pictures_of_an_agent_show_what_a_prometheus_says(stack: Stack) -> None:
+    """Every panel's query by our own arithmetic, over the very samples that Prometheus has, and by Prometheus."""
+    at = stack.drill.acts["index incomplete"] + 7.3
+    samples = Samples()
+    columns: dict[float, list[Shown]] = {}
+    for series in stack.prometheus.get("query", query='{__name__=~"(rag|gen_ai).*"}[200s]', time=at + 5)["result"]:
+        labels = dict(series["metric"])
+        name = labels.pop("__name__")
+        for when, value in series["values"]:
+            columns.setdefault(when, []).append((name, labels, float(value)))
+    for when in sorted(columns):
+        samples.add(when, columns[when])
+    different = []
+    for _, panel, expression in panel_queries():
+        query = filled(expression)
+        theirs = {
+            tuple(sorted((key, value) for key, value in item["metric"].items() if key != "__name__")): item["value"][1]
+            for item in stack.prometheus.get("query", query=query, time=at)["result"]
+        }
+        ours = evaluate(parse(query), samples, at)
+        assert isinstance(ours, dict)
+        if {key: pytest.approx(float(value), rel=1e-6, nan_ok=True) for key, value in theirs.items()} != ours:
+            different.append((panel, query, theirs, ours))
+    assert different == []
 
 
 @pytest.mark.timeout(300)
