@@ -16,7 +16,7 @@ from ragwatch.demo.index import Index
 from ragwatch.demo.rerank import body_of
 from ragwatch.demo.text import query_words
 
-PERIOD_S = 0.125
+PERIOD_S = 0.1
 WORDS = 8
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import time
+from time import sleep, time
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 

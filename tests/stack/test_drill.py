@@ -166,7 +166,7 @@ def test_an_exemplar_leads_to_the_trace_and_its_documents(stack: Stack) -> None:
 @pytest.mark.timeout(300)
 def test_pictures_of_an_agent_show_what_a_prometheus_says(stack: Stack) -> None:
     """Every panel's query by our own arithmetic, over the very samples that Prometheus has, and by Prometheus."""
-    at = stack.drill.acts["index incomplete"] + 7.3
+    at = round(stack.drill.acts["index incomplete"] + 7.3, 3)  # Prometheus knows milliseconds
     samples = Samples()
     columns: dict[float, list[Shown]] = {}
     for series in stack.prometheus.get("query", query='{__name__=~"(rag|gen_ai).*"}[200s]', time=at + 5)["result"]:
@@ -224,7 +224,7 @@ def test_promtool_fires_each_alert_in_its_act_on_the_recorded_series(
     ends = [*list(stack.drill.acts.values())[1:], stack.drill.acts[drill.ACTS[-1]] + drill.ACT_S]
     checks: list[replay.Check] = []
     for act, ended in zip(drill.ACTS, ends, strict=True):
-        second = int(ended - stack.drill.began) - 2
+        second = int(ended - stack.drill.began) - 1
         wanted = {item.alert for item in drill.EXPECTED if item.act == act} | {"Watchdog"}
         open_to = drill.ALLOWED.get(act, set())
         checks += [(alert, second, alert in wanted) for alert in alert_names() if alert not in open_to]
