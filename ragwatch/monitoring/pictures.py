@@ -23,6 +23,8 @@ _COLUMNS = 24
 _UNITS = {
     "percentunit": "%", "s": "s", "reqps": "1/s", "cps": "1/s", "currencyUSD": "USD", "bytes": "bytes", "short": "",
 }  # fmt: skip
+_LARGE = {"bytes": ((2.0**20, "MiB"), (2.0**10, "KiB")), "s": ((86400.0, "days"), (3600.0, "hours"))}
+"""Units for large values, the largest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +102,19 @@ def draw_board(board: Board, source: Source, path: Path) -> int:
     except ImportError:
         raise RagwatchError("pictures need matplotlib: pip install 'ragwatch[snapshot]'") from None
     rows = _lines(board)
-    figure = plt.figure(
-        figsize=(18, 1.0 + sum(row[0].height for row in rows) * 0.45), layout="constrained"
-    )  # titles and legends find their own room
-    grid = figure.add_gridspec(len(rows), _COLUMNS, height_ratios=[row[0].height for row in rows])
+    height = 1.0 + sum(row[0].height for row in rows) * 0.45
+    figure = plt.figure(figsize=(18, height))
+    grid = figure.add_gridspec(
+        len(rows), 1, height_ratios=[row[0].height for row in rows], left=0.05, right=0.985, top=1 - 0.75 / height,
+        bottom=0.4 / height, hspace=0.3,
+    )  # fmt: skip
     shown = 0
     for place, row in enumerate(rows):
-        left = 0
-        for panel in row:
-            axes = figure.add_subplot(grid[place, left : left + panel.width])
-            left += panel.width
-            shown += _draw(axes, panel, source)
+        widths = [panel.width for panel in row]
+        rest = [_COLUMNS - sum(widths)] if sum(widths) < _COLUMNS else []
+        line = grid[place].subgridspec(1, len(widths) + len(rest), width_ratios=widths + rest, wspace=0.16)
+        for column, panel in enumerate(row):
+            shown += _draw(figure.add_subplot(line[column]), panel, source)
     began, ended = (datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S") for at in (source.start, source.end))
     figure.suptitle(f"{board.title}   {began} to {ended} UTC", fontsize=13, ha="left", x=0.01)
     figure.savefig(path, dpi=80)
@@ -183,7 +187,11 @@ def _curves(axes: Any, panel: Panel, series: list[Series], scale: float, source:
     if panel.kind == "state":
         axes.set_yticks([0, 1, 2], ["closed", "half open", "open"])
         axes.set_ylim(-0.1, 2.2)
-    axes.set_ylabel(_UNITS.get(panel.unit, panel.unit), fontsize=8)
+    top = max((abs(v) for line in lines for v in line.values if math.isfinite(v)), default=0.0)
+    factor, unit = next(((size, name) for size, name in _LARGE.get(panel.unit, ()) if top >= 2 * size), (1.0, None))
+    if unit is not None:
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value / factor:g}")
+    axes.set_ylabel(unit or _UNITS.get(panel.unit, panel.unit), fontsize=8)
     axes.legend(fontsize=7, loc="upper left", framealpha=0.6)
 
 

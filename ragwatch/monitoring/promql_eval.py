@@ -94,6 +94,8 @@ def _key(labels: Mapping[str, str]) -> Labels:
 
 def evaluate(node: Node, samples: Samples, at: float) -> Vector | float:
     """The value of an expression at a time: series by labels, or a number."""
+    if isinstance(node, str):
+        raise RagwatchError(f"{node!r} where series are wanted: only a Prometheus can do that")
     if isinstance(node, float):
         return node
     if isinstance(node, Selector):
@@ -111,6 +113,8 @@ def _called(node: Call, samples: Samples, at: float) -> Vector | float:
         if not isinstance(wanted, Selector):
             raise RagwatchError(f"{node.function} of anything but series: only a Prometheus can do that")
         return samples.rates(wanted, at, per_second=node.function == "rate")
+    if node.function == "label_replace":
+        return _labelled(node, _vector(evaluate(node.arguments[0], samples, at)))
     values = [evaluate(argument, samples, at) for argument in node.arguments]
     if node.function == "histogram_quantile":
         q = values[0]
@@ -119,6 +123,14 @@ def _called(node: Call, samples: Samples, at: float) -> Vector | float:
     if node.function == "scalar":
         return next(iter(vector.values())) if len(vector) == 1 else math.nan
     return {labels: math.sqrt(value) if value >= 0 else math.nan for labels, value in vector.items()}
+
+
+def _labelled(node: Call, vector: Vector) -> Vector:
+    """A label that is set to a text; patterns are Prometheus' alone."""
+    _, label, value, source, pattern = node.arguments
+    if not isinstance(label, str) or not isinstance(value, str) or source or pattern:
+        raise RagwatchError("label_replace by a pattern: only a Prometheus can do that")
+    return {_key({**dict(labels), label: value}): number for labels, number in vector.items()}
 
 
 def _aggregated(node: Aggregate, vector: Vector) -> Vector:
@@ -133,7 +145,7 @@ def _combined(node: Binary, left: Vector | float, right: Vector | float) -> Vect
     if name in {"or", "and", "unless"}:
         here, there = _vector(left), _vector(right)
         if name == "or":
-            return {**there, **here}
+            return here if node.whole and here else {**there, **here}
         return {labels: value for labels, value in here.items() if (labels in there) == (name == "and")}
     if name not in _COMPARE:
         return _paired(left, right, _ARITHMETIC[name])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ragwatch.errors import RagwatchError
 
-FUNCTIONS = frozenset({"rate", "increase", "histogram_quantile", "scalar", "sqrt"})
+FUNCTIONS = frozenset({"rate", "increase", "histogram_quantile", "scalar", "sqrt", "label_replace"})
 AGGREGATIONS = frozenset({"sum", "max", "min", "count"})
 _COMPARISONS = dict.fromkeys(("==", "!=", ">", "<", ">=", "<="), 3)
 _BINDS = {"or": 1, "and": 2, "unless": 2, **_COMPARISONS, "+": 4, "-": 4, "*": 5, "/": 5, "^": 6}
@@ -50,15 +50,19 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """An operator between two expressions; a comparison with ``as_bool`` gives 0 or 1."""
+    """An operator between two expressions; a comparison with ``as_bool`` gives 0 or 1.
+
+    ``whole``: an ``or on ()``, whose right side counts only where the left has nothing at all.
+    """
 
     operator: str
     left: Node
     right: Node
     as_bool: bool = False
+    whole: bool = False
 
 
-Node = Selector | Call | Aggregate | Binary | float
+Node = Selector | Call | Aggregate | Binary | float | str
 
 
 def parse(text: str) -> Node:
@@ -92,14 +96,20 @@ class _Reader:
         while (binds := _BINDS.get(self.value, 0)) > least and self.kind in {"sign", "name"}:
             operator = self._take()
             as_bool = self._skip("bool")
+            whole = operator == "or" and self._skip("on")
+            if whole:
+                self._expect("(")
+                self._expect(")")
             if self.value in {"on", "ignoring"}:
                 raise self.error(self.value)
-            left = Binary(operator, left, self.expression(binds - (operator == "^")), as_bool)
+            left = Binary(operator, left, self.expression(binds - (operator == "^")), as_bool, whole)
         return left
 
     def _operand(self) -> Node:
         if self.kind == "number":
             return float(self._take())
+        if self.kind == "text":
+            return self._take()[1:-1]
         if self._skip("("):
             inner = self.expression(0)
             self._expect(")")
