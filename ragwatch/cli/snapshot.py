@@ -60,9 +60,12 @@ def run(args: argparse.Namespace) -> int:
     for name, board in known.items():
         if not args.board or name in args.board:
             path = args.directory / f"{name}.png"
-            drawn[str(path)] = draw_board(board, source, path)
+            empty = draw_board(board, source, path)
+            drawn[str(path)] = len(board.panels) - len(empty)
             if not args.json:
                 print(f"{path}: {drawn[str(path)]} of {len(board.panels)} panels have data")
+                for title in empty:
+                    print(f"  no data: {title}")
     if args.json:
         print(json.dumps(drawn))
     return 0 if any(drawn.values()) else 1

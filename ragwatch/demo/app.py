@@ -32,7 +32,7 @@ class WatchedRag(Rag):
         self.retrieve = ragwatch.retrieve(source="documents")(  # type: ignore[method-assign]
             ragwatch.retry(policy, breaker=breaker)(self.retrieve)
         )
-        room = ragwatch.Bulkhead("model", max_concurrent=3, max_wait=0.5, fallback=self._titles)
+        room = ragwatch.Bulkhead("model", max_concurrent=3, max_wait=1.0, fallback=self._titles)
         self._write = room(super().generate)
 
     def embed(self, question: str) -> Any:

@@ -92,8 +92,8 @@ class PrometheusSource:
         ]
 
 
-def draw_board(board: Board, source: Source, path: Path) -> int:
-    """Draw a dashboard into a PNG file; how many of its panels have data."""
+def draw_board(board: Board, source: Source, path: Path) -> list[str]:
+    """Draw a dashboard into a PNG file; the titles of the panels that have no data."""
     try:
         import matplotlib as mpl
 
@@ -108,18 +108,21 @@ def draw_board(board: Board, source: Source, path: Path) -> int:
         len(rows), 1, height_ratios=[row[0].height for row in rows], left=0.05, right=0.985, top=1 - 0.75 / height,
         bottom=0.4 / height, hspace=0.3,
     )  # fmt: skip
-    shown = 0
+    empty = []
     for place, row in enumerate(rows):
         widths = [panel.width for panel in row]
         rest = [_COLUMNS - sum(widths)] if sum(widths) < _COLUMNS else []
         line = grid[place].subgridspec(1, len(widths) + len(rest), width_ratios=widths + rest, wspace=0.16)
         for column, panel in enumerate(row):
-            shown += _draw(figure.add_subplot(line[column]), panel, source)
+            if not _draw(figure.add_subplot(line[column]), panel, source):
+                empty.append(panel.title)
     began, ended = (datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S") for at in (source.start, source.end))
-    figure.suptitle(f"{board.title}   {began} to {ended} UTC", fontsize=13, ha="left", x=0.01)
+    figure.suptitle(
+        f"{board.title}   {began} to {ended} UTC", fontsize=13, ha="left", va="top", x=0.01, y=1 - 0.12 / height
+    )
     figure.savefig(path, dpi=80)
     plt.close(figure)
-    return shown
+    return empty
 
 
 def _lines(board: Board) -> list[list[Panel]]:
@@ -190,7 +193,7 @@ def _curves(axes: Any, panel: Panel, series: list[Series], scale: float, source:
     top = max((abs(v) for line in lines for v in line.values if math.isfinite(v)), default=0.0)
     factor, unit = next(((size, name) for size, name in _LARGE.get(panel.unit, ()) if top >= 2 * size), (1.0, None))
     if unit is not None:
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value / factor:g}")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value / factor:,.4g}")
     axes.set_ylabel(unit or _UNITS.get(panel.unit, panel.unit), fontsize=8)
     axes.legend(fontsize=7, loc="upper left", framealpha=0.6)
 

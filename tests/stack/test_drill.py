@@ -85,7 +85,7 @@ def test_each_act_fires_its_alert_which_names_what_is_wrong(stack: Stack, expect
         held["seconds"][expected.alert] = round(took_s, 1)
         (ROOT / drill.MEASURED).write_text(json.dumps(held, indent=2) + "\n")
     written_s = drill.read_measured(ROOT)[expected.alert]
-    assert abs(took_s - written_s) < 10, "docs/drill.md says another time: RAGWATCH_WRITE_DRILL=1, ragwatch codegen"
+    assert abs(took_s - written_s) < 20, "docs/drill.md says another time: RAGWATCH_WRITE_DRILL=1, ragwatch codegen"
 
 
 @pytest.mark.timeout(300)
