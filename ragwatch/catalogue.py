@@ -75,6 +75,9 @@ OUTCOME = Label("outcome", OUTCOMES, meaning="how it ended")
 ERROR_CLASS = Label("error_class", ERROR_CLASSES, meaning="what kind of failure")
 DATA_SOURCE = Label("data_source", bound=50, meaning="the index or collection that was asked")
 CACHE = Label("cache", bound=200, meaning="the cache's name")
+ANSWERED_BY = Label(
+    "cache", ("hit", "miss", "none"), meaning="what the query cache had said; empty where the query is not kept"
+)
 SCORE_KIND = Label("kind", ("score", "distance"), meaning="score grows, distance shrinks with relevance")
 MODEL = Label("model", bound=100, meaning="the requested model")
 KNOWN = Label("known", ("true", "false"), meaning="whether the figure was given")
@@ -109,11 +112,11 @@ _DECLARED: Final = (
     Metric(
         "rag.query.duration", "histogram", "s", "Time of a RAG query from start to end; its count is the number of queries.",
         _app(OUTCOME, Label("cache", ("hit", "miss", "none"), meaning="what the query cache said")),
-        DURATION_BUCKETS, exemplars=True, absent="no query has ended",
+        DURATION_BUCKETS, exemplars=True, absent="no query has ended, and no SDK has reported",
     ),
     Metric(
         "rag.query.errors", "counter", "{query}", "Failed queries by the deepest failing step; one a query.",
-        _app(STEP, ERROR_CLASS), absent="no query has failed",
+        _app(STEP, ERROR_CLASS), absent="no query has ended; 0 says that none has failed",
     ),
     Metric(
         "rag.query.critical_path", "counter", "s",
@@ -160,7 +163,7 @@ _DECLARED: Final = (
         "rag.judgements", "counter", "{judgement}", "Judgements of retrievals and answers, counted when they arrive.",
         _app(
             Label("target", ("retrieval", "answer"), meaning="what was judged"), LABEL_SOURCE,
-            Label("verdict", ("good", "bad"), meaning="the judgement"),
+            Label("verdict", ("good", "bad"), meaning="the judgement"), ANSWERED_BY,
         ),
         absent="nobody has judged anything",
     ),
@@ -223,7 +226,7 @@ _DECLARED: Final = (
             "version", "config_hash", "index_version", "embedding_model", "prompt_version"))),
         combine="max",
     ),
-    Metric("ragwatch.sdk.lost", "counter", "{item}", "Telemetry that the SDK dropped.", _app(SIGNAL, REASON), absent="nothing was lost"),
+    Metric("ragwatch.sdk.lost", "counter", "{item}", "Telemetry that the SDK dropped.", _app(SIGNAL, REASON), absent="no SDK has reported; 0 says that nothing was lost"),
     Metric(
         "ragwatch.sdk.overhead", "counter", "s", "CPU time of the SDK's worker by part.",
         _app(Label("part", ("encode", "send", "kpi", "log"), meaning="which part of the work")),

@@ -145,7 +145,7 @@ class Forward:
     def _send_kpis(self) -> None:
         """The agent's KPIs as OTLP metrics; the next round brings newer ones, so one try is enough."""
         self._metrics_due = monotonic() + self._settings.metrics_interval_s
-        state = self._view.state()
+        state = self._view.shown()
         body = to_request(state, self._resource, start_ns=self._start_ns, now_ns=time_ns())
         answer = self._target.send("metrics", body)
         self._counts.add("ragwatch.agent.forwarded", (self._target.name, "kpis" if answer.delivered else "kpis_failed"))

@@ -20,6 +20,7 @@ from ragwatch import semconv
 from ragwatch.agent import judgement_rows, query_rows, store
 from ragwatch.agent.inbox import JSON, SIGNALS, TRANSPORTS, InboxReader, Row, inbox_exists
 from ragwatch.agent.process import die_with_parent, say, stop_event
+from ragwatch.agent.search import cache_of
 from ragwatch.agent.streams import Streams
 from ragwatch.assembly.assembler import Assembler, Events, Origin
 from ragwatch.config.agent_values import AgentValues, from_environment
@@ -219,7 +220,13 @@ class Pipeline:
                 continue
             self._judged[found.key] = found
             labels = {"service": found.service, "environment": found.environment, "target": found.target}
-            self._engine.count("rag.judgements", {**labels, "source": found.source, "verdict": found.verdict})
+            labels |= {"source": found.source, "verdict": found.verdict, "cache": self._cache_of(found.about)}
+            self._engine.count("rag.judgements", labels)
+
+    def _cache_of(self, trace_id: str) -> str:
+        """What the cache had said to a query that is judged; empty where the query is not kept (any more)."""
+        fresh = next((record.cache for record in self._queries if record.trace_id == trace_id), None)
+        return fresh or cache_of(self._store, trace_id)
 
     def _received(self, row: Row, items: int) -> None:
         self._engine.state.increment("ragwatch.agent.received", (SIGNALS[row.signal], TRANSPORTS[row.transport]), items)

@@ -31,6 +31,8 @@ FEW_TERMS = 50
 JUDGED_BEFORE_S = 600.0
 """A judgement may come before its query is complete: by no more than an incomplete query is waited for."""
 TRACE_ID_DIGITS = 32
+CACHE_SEGMENTS = 40
+"""Of the look-up, newest first, that are read for a judgement: 160 KB."""
 
 
 class TooLong(NoAnswer):
@@ -103,6 +105,18 @@ def of_trace(connection: sqlite3.Connection, beginning: str, limit: int = 20) ->
             if text and len(texts) < limit and QueryRecord.from_json(text).trace_id.startswith(wanted):
                 texts.append(text)
     return Page(texts, [_judgements_about(connection, text) for text in texts], None)
+
+
+def cache_of(connection: sqlite3.Connection, trace_id: str) -> str:
+    """What the cache said to the last query of a trace; empty where it is not among the newest ten thousand."""
+    needle = trace_key(trace_id)
+    newest = connection.execute("SELECT first_id, traces FROM lookup ORDER BY first_id DESC LIMIT ?", (CACHE_SEGMENTS,))
+    for first, traces in newest:
+        for place in sorted(_places(traces, needle, TRACE_BYTES), reverse=True):
+            text = _text(connection, first + place)
+            if text:
+                return QueryRecord.from_json(text).cache
+    return ""
 
 
 def _judgements_about(connection: sqlite3.Connection, text: str) -> list[dict[str, Any]]:

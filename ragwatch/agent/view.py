@@ -15,6 +15,7 @@ from ragwatch.agent.counters import Counters
 from ragwatch.agent.inbox import InboxReader
 from ragwatch.agent.search import Page, find, of_trace
 from ragwatch.errors import NoAnswer
+from ragwatch.kpi import zeros
 from ragwatch.kpi.bounds import LabelBounds
 from ragwatch.kpi.state import State
 
@@ -36,6 +37,12 @@ class View:
         for part in (self._kpis(), self._inbox_state(), self._forward_state()):
             bounds.add(total, part)
         total.set_gauge("ragwatch.build.info", (__version__, platform.python_version()), 1.0)
+        return total
+
+    def shown(self) -> State:
+        """``state`` with the series that are known to be 0: what ``/metrics`` and an upstream get."""
+        total = self.state()
+        zeros.fill(total)
         return total
 
     def kpis(self) -> State:

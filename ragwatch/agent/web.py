@@ -80,7 +80,7 @@ class Answers:
     async def metrics(self, request: Request) -> Response:
         """Every metric in Prometheus' text or OpenMetrics, as is accepted."""
         openmetrics, content_type = negotiate(request.headers.get("accept", ""))
-        body = await run_in_threadpool(lambda: render(self._view.state(), with_openmetrics=openmetrics))
+        body = await run_in_threadpool(lambda: render(self._view.shown(), with_openmetrics=openmetrics))
         return Response(body, media_type=None, headers={"Content-Type": content_type})
 
     async def healthz(self, _: Request) -> Response:

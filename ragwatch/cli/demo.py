@@ -22,6 +22,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--concurrency", type=int, default=4, help="how many at a time (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="which questions repeat, and in which order")
     parser.add_argument("--faults", action="store_true", help="play an outage in four acts, so that the KPIs move")
+    parser.add_argument("--act-seconds", type=float, help="let each act last that long, the questions spread over it")
     parser.add_argument("--docs", type=Path, help="answer from this folder: Markdown, text, HTML, JSON Lines")
     parser.add_argument("--golden", type=Path, help="questions with the ids that answer them (JSON Lines)")
     parser.add_argument("--serve", action="store_true", help="keep the agent running afterwards, until Ctrl-C")
@@ -36,9 +37,11 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; 0 when every count agrees, 1 when one does not."""
-    for name in ("queries", "concurrency"):
-        if getattr(args, name) < 1:
-            raise ConfigError(name, f"{getattr(args, name)} is less than 1", source=f"argument --{name}")
+    for name in ("queries", "concurrency", "act_seconds"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise ConfigError(
+                name, f"{getattr(args, name)} is less than 1", source=f"argument --{name.replace('_', '-')}"
+            )
     try:
         from rich.console import Console
 
@@ -90,9 +93,15 @@ def _run(args: argparse.Namespace, console: Any) -> int:
             with console.status("starting the agent …"):
                 sidecar = stack.enter_context(Sidecar(args.directory, options=tuple(ports)))
         folder = sidecar.directory if sidecar else Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        demo.switch_on(sidecar.endpoint if sidecar else args.endpoint, folder)
+        demo.switch_on(sidecar.endpoint if sidecar else args.endpoint, folder, demo.version_of(index))
         played = demo.Session(
-            index, golden, queries=args.queries, concurrency=args.concurrency, faults=args.faults, seed=args.seed
+            index,
+            golden,
+            queries=args.queries,
+            concurrency=args.concurrency,
+            faults=args.faults,
+            seed=args.seed,
+            act_s=args.act_seconds,
         )
         where = _where(sidecar, folder)
 
@@ -100,6 +109,8 @@ def _run(args: argparse.Namespace, console: Any) -> int:
             return screen(ragwatch.metrics(), played.progress, queries=args.queries, where=where)
 
         if args.json:
+            if args.faults:
+                played.act_began = lambda name: console.print(f"act: {name}")
             _interruptible(played, stop)
         else:
             with Live(get_renderable=shown, console=console, refresh_per_second=4):
@@ -110,8 +121,11 @@ def _run(args: argparse.Namespace, console: Any) -> int:
             console.print(acts_table(played.chapters.all()))
         delivered = ragwatch.flush(10.0)
         settled = sidecar is None or demo.settle(sidecar, ragwatch.telemetry()["sent"].get("traces", 0))
+        played.people.speak(all_of_them=True)
+        delivered = ragwatch.flush(10.0) and delivered
+        settled = (sidecar is None or demo.heard(sidecar, played.people.judged)) and settled
         figures = demo.summary(ragwatch.metrics(), ragwatch.telemetry(), len(known), sidecar)
-        wrong = demo.disagreements(figures, played.progress, sidecar)
+        wrong = demo.disagreements(figures, played.progress, sidecar, played.people.judged)
         _tell(console, args, figures, wrong, delivered=delivered and settled, has_agent=sidecar is not None)
         if args.picture:
             _draw(args.picture, shown(), *([acts_table(played.chapters.all())] if args.faults else []))

@@ -17,6 +17,7 @@ EPILOG = """examples:
   ragwatch rules > alerts.yml                          with the objectives of dashboards/slo.yaml
   ragwatch rules --slo my-slo.yaml > alerts.yml        with yours
   ragwatch rules --recording > recording.yml
+  ragwatch rules --collector > collector.yml           for the collector that runs otel-collector.yaml
   ragwatch rules --window-scale 0.01 > drill.yml       all windows a hundred times shorter
   ragwatch rules --test-fire RagBreakerOpen --alertmanager http://127.0.0.1:9093
 
@@ -34,6 +35,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--slo", type=Path, help="file of objectives (default: the bundled ones)")
     parser.add_argument("--window-scale", type=float, default=1.0, help="multiply every window, for a drill")
     parser.add_argument("--recording", action="store_true", help="the recording rules instead")
+    parser.add_argument(
+        "--collector", action="store_true", help="the alerts on a collector (otel-collector.yaml) instead"
+    )
     parser.add_argument("--runbooks", help="address of the runbooks page that alerts link to")
     parser.add_argument("--test-fire", metavar="NAME", help="send one alert of that name to Alertmanager")
     parser.add_argument("--alertmanager", default="http://127.0.0.1:9093", help="with --test-fire")
@@ -42,7 +46,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print rules, or fire one."""
-    from ragwatch.monitoring.rules import RUNBOOKS, alert_rules, recording_rules, to_yaml
+    from ragwatch.monitoring.rules import RUNBOOKS, alert_rules, collector_rules, recording_rules, to_yaml
     from ragwatch.monitoring.slo import BUNDLED, Slos, load_slos, slos_of
 
     if not 0 < args.window_scale <= 1:
@@ -50,6 +54,12 @@ def run(args: argparse.Namespace) -> int:
     if args.recording:
         print(to_yaml(recording_rules(args.window_scale), "Made by `ragwatch rules --recording`."), end="")
         return 0
+    if args.collector:
+        rules = collector_rules(args.window_scale, args.runbooks or RUNBOOKS)
+        if not args.test_fire:
+            print(to_yaml(rules, "Made by `ragwatch rules --collector`."), end="")
+            return 0
+        return _fire(args, rules)
     slos: Slos = load_slos(args.slo) if args.slo else slos_of(BUNDLED, "the bundled objectives")
     rules = alert_rules(slos, args.window_scale, args.runbooks or RUNBOOKS)
     if args.test_fire:

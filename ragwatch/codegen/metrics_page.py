@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ragwatch.catalogue import KPIS, METRICS, Kpi, Label, Metric, prometheus_name
+from ragwatch.kpi.zeros import RULES, Zeros
 
 _HEAD = """# Metrics and KPIs
 
@@ -12,6 +13,10 @@ Series of `rag.*`, `gen_ai.*` and `ragwatch.sdk.*` carry `service` and `environm
 cumulative and add up over processes and replicas; gauges are for state alone. A label value over its bound becomes
 `other`, and `ragwatch_agent_label_overflow_total` counts it. Users, questions, sessions, documents and traces are never
 labels; histograms marked *exemplars* carry trace ids in OpenMetrics and OTLP.
+
+To Prometheus a counter's first value is no increase, so what could be counted is shown at 0 before it happens (*begins
+at 0*, in the agent's `/metrics` and in what it sends upstream): at once when the first query or step of a service ends,
+its numbers with the next export. A scrape in between, and a burst of errors is in every rate.
 
 Through Prometheus a histogram has the suffixes `_bucket`, `_sum` and `_count`.
 """
@@ -41,8 +46,16 @@ def _metric(metric: Metric) -> str:
         lines.append(f"- buckets: {edges}" + ("; exemplars" if metric.exemplars else ""))
     if metric.kind == "gauge" and metric.combine == "max":
         lines.append("- over processes: the maximum")
+    if beginnings := [_beginning(rule) for rule in RULES if rule.metric == metric.name]:
+        lines.append("- begins at 0: " + "; ".join(beginnings))
     lines.append(f"- absent: {metric.absent}\n")
     return "\n".join(lines)
+
+
+def _beginning(rule: Zeros) -> str:
+    """Which series of the agent's ``/metrics`` are there before anything was counted."""
+    values = ", ".join(f"`{name}` {' '.join(found)}" for name, found in rule.spread.items())
+    return (f"{values} " if values else "") + f"where a series of `{rule.anchor}` is"
 
 
 def _label(label: Label) -> str:

@@ -45,7 +45,7 @@ def open_index(source: corpus.Corpus, cache_dir: Path) -> Index:
             if found is None:
                 _build(source, place)
                 _forget_old(cache_dir, source.name)
-                found = Index(place, source.thesaurus, coverage_weight=source.coverage_weight)
+                found = _open(place, source)
             return found
     except OSError as error:
         advice = "give a directory that can be written"
@@ -69,9 +69,13 @@ def _opened(place: Path, source: corpus.Corpus) -> Index | None:
         noted = json.loads((place / META).read_text("utf-8"))
         if any(_digest(place / name) != value for name, value in noted["files"].items()):
             return None
-        return Index(place, source.thesaurus, coverage_weight=source.coverage_weight)
+        return _open(place, source)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _open(place: Path, source: corpus.Corpus) -> Index:
+    return Index(place, source.thesaurus, coverage_weight=source.coverage_weight, root=source.root)
 
 
 def _build(source: corpus.Corpus, place: Path) -> None:

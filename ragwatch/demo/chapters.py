@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from ragwatch.demo.people import cites
 from ragwatch.kpi.metrics import RAGMetrics
 from ragwatch.kpi.state import State
 
@@ -45,7 +46,7 @@ class Chapters:
         wanted = list(relevant)
         if wanted:
             self._answered += 1
-            self._right += any(f"[{key}]" in answer for key in wanted)
+            self._right += cites(answer, wanted)
 
     def begin(self, name: str) -> None:
         """End the act that runs and begin the next."""

@@ -31,6 +31,10 @@ class Corpus(Protocol):
         """A short name, fit for a file name."""
 
     @property
+    def root(self) -> Path:
+        """The directory that the documents' sources are relative to."""
+
+    @property
     def thesaurus(self) -> Mapping[str, tuple[str, ...]]:
         """Words of questions, and the words that the documents may have for them."""
 
@@ -51,6 +55,11 @@ class PythonCorpus:
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     thesaurus: Mapping[str, tuple[str, ...]] = MEANINGS
     coverage_weight = 1.0
+
+    @property
+    def root(self) -> Path:
+        """The standard library."""
+        return library()
 
     def fingerprint(self) -> str:
         """A digest over the interpreter's version and the names, sizes and times of the library's files."""

@@ -13,7 +13,7 @@ CACHE_POISONED = "cache poisoned"
 _ACTS = {
     RETRIEVER_DOWN: "every retrieval raises ConnectionError",
     SLOW_MODEL: "the model takes seconds to begin",
-    INDEX_INCOMPLETE: "a fifth of the documents is not found",
+    INDEX_INCOMPLETE: "an index is deployed that lacks a fifth of the documents",
     CACHE_POISONED: "the cache gives answers that belong to other questions",
 }
 
@@ -27,16 +27,18 @@ class Faults:
     def __init__(self, *, slow_s: float = 1.5) -> None:
         self.slow_s = slow_s
         self._on: frozenset[str] = frozenset()
+        self._mended: set[str] = set()
         self._changed = threading.Condition()
 
     def start(self, act: str) -> None:
         """Switch a fault on; raises ``KeyError`` for a name that no act has."""
         _ = _ACTS[act]
+        self._mended.clear()
         self._set(self._on | {act})
 
-    def stop(self, act: str | None = None) -> None:
-        """Switch a fault off, or all of them; whoever waits for a slow model goes on at once."""
-        self._set(frozenset() if act is None else self._on - {act})
+    def stop(self, *acts: str) -> None:
+        """Switch faults off, or all of them; whoever waits for a slow model goes on at once."""
+        self._set(self._on - set(acts) if acts else frozenset())
 
     @property
     def on(self) -> frozenset[str]:
@@ -56,7 +58,11 @@ class Faults:
 
     def has(self, key: str) -> bool:
         """Whether a document is there; a fifth, always the same ones, is not while the index is incomplete."""
-        return INDEX_INCOMPLETE not in self._on or zlib.crc32(key.encode()) % 5 != 0
+        return INDEX_INCOMPLETE not in self._on or zlib.crc32(key.encode()) % 5 != 0 or key in self._mended
+
+    def mend(self, key: str) -> None:
+        """Put a lost document back."""
+        self._mended.add(key)
 
     def cached(self, key: str, cache: Mapping[str, str]) -> str:
         """The cached answer; while the cache is poisoned, the answer to another question where there is another."""

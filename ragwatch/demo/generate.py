@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from ragwatch.demo.rerank import body_of
-from ragwatch.demo.text import query_words, sentences, stem
+from ragwatch.demo.text import query_words, sentences, stem, words
 
 SENTENCES = 3
 MAX_PROMPT_TEXT = 1500  # characters of each document that the model reads
@@ -55,13 +55,14 @@ class Writer(Protocol):
 
 
 class Extractive:
-    """The sentences that share most with the question, each cited. No model, no server."""
+    """The sentences that share most with the question, each cited. No model, no server; its tokens are words."""
 
     model = "extractive"
 
     def write(self, question: str, docs: Sequence[Mapping[str, Any]]) -> Answer:
         """One chunk a sentence; the document's order is kept."""
         wanted = {stem(word) for word in query_words(question)}
+        read = len(words(question)) + sum(len(words(str(doc["text"]))) for doc in docs)
         found: list[tuple[float, int, int, str, str]] = []
         seen: set[str] = set()  # an alias has the text of what it names
         for rank, doc in enumerate(docs):
@@ -76,9 +77,11 @@ class Extractive:
         best = sorted(found)[:SENTENCES]
         if not best:
             yield NOTHING_FOUND
+        written = 0
         for number, (_, _, _, sentence, key) in enumerate(sorted(best, key=lambda item: item[1:3])):
             yield f"{' ' if number else ''}{sentence} [{key}]"
-        return Usage(self.model)
+            written += len(words(sentence))
+        return Usage(self.model, read, written)
 
 
 class ChatServer:

@@ -31,15 +31,23 @@ class Index:
     """An index on disk, opened; ``close`` it, or use it in a ``with``.
 
     ``thesaurus`` names words that documents may have for a word of a question; both searches look for them too.
-    ``coverage_weight`` says how much a reranker should count on the words of a document.
+    ``coverage_weight`` says how much a reranker should count on the words of a document, ``root`` where the documents'
+    sources are.
     """
 
     def __init__(
-        self, folder: Path, thesaurus: Mapping[str, tuple[str, ...]] = NO_MEANINGS, *, coverage_weight: float = 1.0
+        self,
+        folder: Path,
+        thesaurus: Mapping[str, tuple[str, ...]] = NO_MEANINGS,
+        *,
+        coverage_weight: float = 1.0,
+        root: Path | None = None,
     ) -> None:
         self.folder = folder
         self.thesaurus = thesaurus
         self.coverage_weight = coverage_weight
+        self._root = root
+        self._modified: dict[str, float | None] = {}
         self._connections: LifoQueue[sqlite3.Connection] = LifoQueue()
         with np.load(folder / VECTORS, allow_pickle=False) as stored:
             self._vectors: NDArray[np.float32] = stored["vectors"]
@@ -137,6 +145,16 @@ class Index:
                 "SELECT id, title, text, source, prior FROM document WHERE id = ?", (key,)
             ).fetchone()
         return Document(*row) if row else None
+
+    def modified(self, document: Document) -> float | None:
+        """When the file that a document was read from was last changed (seconds since the epoch); None without one."""
+        name = document.source.partition(":")[0]
+        if self._root is not None and name not in self._modified:
+            try:
+                self._modified[name] = (self._root / name).stat().st_mtime
+            except OSError:  # a document that was made by looking at a C module
+                self._modified[name] = None
+        return self._modified.get(name)
 
     def idf(self, term: str) -> float:
         """How rare a stem is: smoothed inverse document frequency; a stem that no document has is the rarest."""

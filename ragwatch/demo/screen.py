@@ -21,6 +21,8 @@ def screen(metrics: RAGMetrics, progress: Progress, *, queries: int, where: list
     """Everything at once, as something that rich can print."""
     title = f"ragwatch demo: {progress.asked} of {queries} questions, {progress.act}"
     parts: list[Any] = [_kpis(metrics), Text(), _steps(metrics), Text(), *_resilience(metrics)]
+    if metrics.cost_usd is not None:
+        parts.append(Text(f"cost ${metrics.cost_usd:.4f} at the demo's own prices: nobody is paid for anything"))
     if metrics.errors:
         causes = ", ".join(f"{cause} × {count}" for cause, count in metrics.errors.items())
         parts.append(Text(f"errors by step and class: {causes}", style="red"))

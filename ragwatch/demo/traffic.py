@@ -6,7 +6,7 @@ import itertools
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import NamedTuple
 
 EXPONENT = 1.0  # Zipf's own; web queries lie near it (Breslau et al., "Web caching and Zipf-like distributions", 1999)
@@ -47,6 +47,22 @@ def zipf_questions(
     cumulated = list(itertools.accumulate(1 / rank**exponent for rank in range(1, len(ranked) + 1)))
     for _ in range(queries if ranked else 0):
         yield dice.choices(ranked, cum_weights=cumulated)[0]
+
+
+def paced(questions: Iterator[str], count: int, seconds: float, stop: threading.Event) -> Iterator[str]:
+    """``count`` questions spread evenly over so many seconds; what is not asked by then is left out.
+
+    >>> list(paced(iter("abc"), 3, 0.03, threading.Event()))
+    ['a', 'b', 'c']
+    """
+    began = monotonic()
+    for number, question in enumerate(questions):
+        ahead = number * seconds / count - (monotonic() - began)
+        if ahead > 0:
+            stop.wait(ahead)
+        if monotonic() - began >= seconds:
+            return
+        yield question
 
 
 def run(

@@ -268,7 +268,7 @@ class Engine:
             return
         increment = self.state.increment
         verdict = "good" if label.hit else "bad"
-        increment("rag.judgements", (service, environment, "retrieval", label.source, verdict))
+        increment("rag.judgements", (service, environment, "retrieval", label.source, verdict, record.cache))
         key = (service, environment, label.source, self.bounds.admit(catalogue.K, str(label.k)))
         increment("rag.labelled.queries", key)
         increment("rag.labelled.hits", key, float(label.hit))

@@ -22,8 +22,7 @@ Z = 3.1
 class Alert:
     """One alert. ``expr`` holds ``{w}`` (its window) and ``{day}``; ``summary`` is a Prometheus template.
 
-    ``act`` is the act of the demo's outage that fires it, ``first`` the query to look at first, ``step`` the label that
-    says where (or a query in the summary does).
+    ``first`` is the query to look at first. Where it happens is said by a label or, by a query, in the summary.
     """
 
     name: str
@@ -35,7 +34,6 @@ class Alert:
     meaning: str
     first: str
     usually: str
-    act: str = ""
     day_s: float = 86400.0
 
 
@@ -56,6 +54,14 @@ def _worst(labels: str) -> str:
     return "{{ range " + query + " | query }}{{ .Labels.step }} ({{ .Labels.error_class }}){{ end }}" + labels
 
 
+_SLOWEST = (
+    '{{ range printf `topk(1, sum by (step) (increase(rag_query_critical_path_seconds_total{service="%s"}[{w}])))` '
+    "$labels.service | query }}{{ .Labels.step }}{{ end }}"
+)
+_SUFFERS = (
+    '{{ range printf `topk(1, sum by (step) (increase(rag_step_calls_total{step!~"query|tool", '
+    'outcome=~"error|rejected|degraded", service="%s"}[{w}])))` $labels.service | query }}{{ .Labels.step }}{{ end }}'
+)
 _ERRORS = total(rate(series("rag.query.errors"), "{w}"), *BY, "step")
 _ALL = total(rate(_count(ANSWERED), "{w}"), *BY)
 
@@ -63,12 +69,32 @@ _ALL = total(rate(_count(ANSWERED), "{w}"), *BY)
 def _more(name: str, *by: str) -> str:
     """By how much a counter grew over the window; one that was not there before it has grown by all that it holds."""
     now = total(series(name), *by)
-    return f"({total(increase(series(name), '{w}'), *by)} > 0) or ({now} unless {total(series(name) + ' offset {w}', *by)})"
+    return f"({total(increase(series(name), '{w}'), *by)} > 0) or ({now} > 0 unless {total(series(name) + ' offset {w}', *by)})"
 
 
 _LOST = _more("ragwatch.sdk.lost", *BY, "signal", "reason")
 _GOOD = total(increase(series("rag.judgements", target="retrieval", verdict="good"), "{w}"), *BY, "source")
 _JUDGED = total(increase(series("rag.judgements", target="retrieval"), "{w}"), *BY, "source")
+
+
+_BEFORE = "[{day}] offset {w}"
+
+
+def _judgements(span: str, **labels: str) -> str:
+    """Judgements over a window (or ``_BEFORE``, the day before it), by source."""
+    return total(f"increase({series('rag.judgements', **labels)}{span})", *BY, "source")  # type: ignore[arg-type]
+
+
+def _fell(**labels: str) -> str:
+    """The share of good judgements is lower than in the day before, beyond chance: the two intervals do not touch."""
+    now, before = (
+        (_judgements(span, verdict="good", **labels), _judgements(span, **labels)) for span in ("[{w}]", _BEFORE)
+    )
+    return f"({wilson(*now, Z, '+')}) < ({wilson(*before, Z, '-')})"
+
+
+def _judged_enough(**labels: str) -> str:
+    return " and ".join(f"{_judgements(span, **labels)} >= {{judgements}}" for span in ("[{w}]", _BEFORE))
 
 
 def _lookups(result: str, window: str, offset: str = "") -> str:
@@ -96,17 +122,16 @@ ALERTS: Final[tuple[Alert, ...]] = (
         "topk(5, sum by (step, error_class) (rate(rag_query_errors_total[5m])))",
         "The step's dependency: restart or fail over what it calls; `rate_limited`: lower the load or ask for more quota; "
         "`auth`: a key ran out; `context_length`: a prompt or the number of documents grew.",
-        "slow model, retriever down",
     ),
     Alert(
         "RagBreakerOpen", "page",
         f"max by (service, environment, breaker) ({series('rag.breaker.state', state='=~open|forced_open')}) > 0", 60, 0,
-        "The breaker {{ $labels.breaker }} of {{ $labels.service }} is open in {{ $value }} process(es): what is behind it is down",
+        "The breaker {{ $labels.breaker }} of {{ $labels.service }} is open in {{ $value }} process(es): what is behind it is down; "
+        "the step that suffers is " + _SUFFERS,
         "A circuit breaker turns calls away because what it guards failed again and again. Queries are degraded where a "
         "fallback answers, rejected where none does.",
         "sum by (breaker, result) (rate(rag_breaker_calls_total[5m]))",
         "Bring the dependency back; the breaker probes by itself and closes. `forced_open`: somebody opened it by hand.",
-        "retriever down",
     ),
     Alert(
         "RagRetryStorm", "page",
@@ -115,7 +140,6 @@ ALERTS: Final[tuple[Alert, ...]] = (
         "Retries add half or more to the load of something that is failing already.",
         "sum by (operation, result) (rate(rag_retry_calls_total[5m]))",
         "Put the call behind a breaker and under a retry budget; look at what fails beneath it.",
-        "retriever down",
     ),
     Alert(
         "RagCacheCollapse", "ticket",
@@ -133,7 +157,6 @@ ALERTS: Final[tuple[Alert, ...]] = (
         "One retrieval in five finds no document: people get answers without a source, or none.",
         "sum by (data_source, result) (rate(rag_retrieval_requests_total[10m]))",
         "The index lost documents or is being built; a filter is too narrow; an embedding model was changed on one side only.",
-        "a part of the index missing",
     ),
     Alert(
         "RagRetrievalAccuracyLow", "ticket",
@@ -143,17 +166,38 @@ ALERTS: Final[tuple[Alert, ...]] = (
         "sum by (source, verdict) (increase(rag_judgements_total{target=\"retrieval\"}[6h]))",
         "Compare with what changed (rag_app_info): index, embedding model, chunking. `ragwatch queries --bad` "
         "lists the bad ones, `ragwatch show` has their documents and scores.",
-        "cache poisoned, a part of the index missing",
+    ),
+    Alert(
+        "RagRetrievalFell", "ticket",
+        f"{_fell(target='retrieval')} and {_judged_enough(target='retrieval')}", 21600, 0,
+        "Retrieval of {{ $labels.service }} is worse than the day before: good in at most {{ $value | humanizePercentage }} of what was "
+        "judged by {{ $labels.source }}",
+        "The share of good retrievals is below that of the day before, beyond chance (the intervals at z = 3.1 do not touch), "
+        "whatever its target is. By `probe`: documents that are known to be there are not found.",
+        'sum by (source, verdict) (increase(rag_judgements_total{target="retrieval"}[6h]))',
+        "What changed (rag_app_info)? A deployed index that lacks a part, a shard that is away, a filter, another embedding model on "
+        "one side. Roll back, or read the documents in again.",
+    ),
+    Alert(
+        "RagCacheAnswersWorse", "ticket",
+        f"{_fell(target='answer', cache='hit')} unless {_fell(target='answer', cache='miss')} "
+        f"and {_judged_enough(target='answer', cache='hit')}", 21600, 0,
+        "The cache of {{ $labels.service }} gives wrong answers: at most {{ $value | humanizePercentage }} of them are good now, and "
+        "those that are made anew are as good as before ({{ $labels.source }})",
+        "Answers from the cache are judged worse than in the day before, beyond chance (the intervals at z = 3.1 do not touch), and "
+        "those that are made anew are not: what is wrong is the cache, not what retrieves or generates.",
+        'sum by (cache, verdict) (increase(rag_judgements_total{target="answer"}[6h]))',
+        "Empty the cache. Then its key: does it hold everything that changes the answer (tenant, language, index version)? A semantic "
+        "cache: raise its threshold of similarity.",
     ),
     Alert(
         "RagSlow", "ticket",
         f"histogram_quantile(0.95, {total(rate(series('rag.query.duration', '_bucket', outcome=ANSWERED), '{w}'), 'le', *BY)}) > {{slow}} "
         f"and {_enough(_count(ANSWERED), 20)}", 600, 120,
-        "95 of 100 queries of {{ $labels.service }} take up to {{ $value | humanizeDuration }}",
+        "95 of 100 queries of {{ $labels.service }} take up to {{ $value | humanizeDuration }}; most of it in " + _SLOWEST,
         "The slow end of the queries is slower than the objective's threshold.",
         "topk(3, sum by (step) (rate(rag_query_critical_path_seconds_total[10m])))",
         "The step with most of the critical path: a slow model, a retriever without its index in memory, a retry that waits.",
-        "slow model",
     ),
     Alert(
         "RagTelemetryLost", "ticket",

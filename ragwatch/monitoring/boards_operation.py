@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ragwatch.monitoring.boards_quality import AVAILABILITY, INGESTION, ITSELF, RESILIENCE
 from ragwatch.monitoring.panels import Board, Panel, Target, levels
-from ragwatch.monitoring.promql import quantile, rate, series, share, total
+from ragwatch.monitoring.promql import nonzero, quantile, rate, series, share, total
 
 
 def _breaker(result: str = "") -> str:
@@ -42,7 +42,7 @@ RESILIENCE_BOARD = Board(
             Panel("Do retries pile up?", "Attempts a call, by operation. Above 1.1 for long: a retry storm; the budget "
                   "should hold it, look at what fails.",
                   (Target(share(_retry("rag.retry.attempts"), _retry("rag.retry.calls")), "{{operation}}"),), "short",
-                  low=1, levels=levels(1.1, 1.5)),
+                  low=0, levels=levels(1.1, 1.5)),
             Panel("What do retries cost?", "Seconds a second in attempts that failed and in waits.",
                   (Target(_retry("rag.retry.wasted"), "{{operation}}"),), "s", low=0),
             Panel("How do calls under a retry end?", "budget: no token was left; exhausted: all attempts failed.",
@@ -95,11 +95,12 @@ ITSELF_BOARD = Board(
         ("Loss", (
             Panel("Is telemetry lost?", "What the SDKs had to drop, by signal and reason. queue_full: raise "
                   "OTEL_BSP_MAX_QUEUE_SIZE; send_queue_full: the receiver is down or slow.",
-                  (Target(total(rate(series("ragwatch.sdk.lost", scoped=True)), "signal", "reason"),
-                          "{{signal}}: {{reason}}"),), "cps", width=12, low=0),
+                  (Target(nonzero(total(rate(series("ragwatch.sdk.lost", scoped=True)), "signal", "reason"), "signal"),
+                          "{{signal}} {{reason}}"),), "cps", width=12, low=0),
             Panel("Does the agent turn requests away?", "By reason. inbox_full: the pipeline or the disk does not keep "
                   "up; senders wait, nothing is lost.",
-                  (Target(_agent("ragwatch.agent.refused", "transport", "reason"), "{{transport}}: {{reason}}"),),
+                  (Target(nonzero(_agent("ragwatch.agent.refused", "transport", "reason"), "transport"),
+                          "{{transport}} {{reason}}"),),
                   "reqps", width=12, low=0),
             Panel("What could it not read, and what came twice?", "Set aside for good, unreadable, late, twice, without "
                   "a root.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ragwatch.monitoring.panels import Board, Panel, Target, levels
-from ragwatch.monitoring.promql import quantile, rate, series, share, total, wilson
+from ragwatch.monitoring.promql import nonzero, quantile, rate, series, share, total, wilson
 
 OVERVIEW, LATENCY, QUALITY, RESILIENCE, COST, INGESTION, ITSELF = (
     "ragwatch-overview", "ragwatch-latency", "ragwatch-quality", "ragwatch-resilience", "ragwatch-cost",
@@ -68,8 +68,8 @@ OVERVIEW_BOARD = Board(
                   link=RESILIENCE),
             Panel("Which step fails, and how?", "Failures by the deepest failing step and its class: that is the cause, "
                   "its ancestors only carry it.",
-                  (Target(total(rate(series("rag.query.errors", scoped=True)), "step", "error_class"),
-                          "{{step}}: {{error_class}}"),), "reqps", width=12, stacked=True, low=0, link=RESILIENCE),
+                  (Target(nonzero(total(rate(series("rag.query.errors", scoped=True)), "step", "error_class"), "step"),
+                          "{{step}} {{error_class}}"),), "reqps", width=12, stacked=True, low=0, link=RESILIENCE),
             Panel("How long do queries take?", "Half, 95 and 99 of 100 queries are faster. The dots are traces: follow "
                   "one to its steps.",
                   tuple(Target(quantile(q, "rag.query.duration", outcome=ANSWERED), f"p{q * 100:g}", q == 0.95)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
@@ -23,6 +23,8 @@ _COLUMNS = 24
 _UNITS = {
     "percentunit": "%", "s": "s", "reqps": "1/s", "cps": "1/s", "currencyUSD": "USD", "bytes": "bytes", "short": "",
 }  # fmt: skip
+_LARGE = {"bytes": ((2.0**20, "MiB"), (2.0**10, "KiB")), "s": ((86400.0, "days"), (3600.0, "hours"))}
+"""Units for large values, the largest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,32 @@ class Series:
     values: Sequence[float]
 
 
-class Source:
-    """A Prometheus. ``window`` fills ``$__rate_interval``."""
+class Source(Protocol):
+    """What answers a panel's queries between ``start`` and ``end``, seconds since the epoch."""
+
+    start: float
+    end: float
+
+    def series(self, expression: str, legend: str) -> list[Series]:
+        """The series of one query; ``RagwatchError`` where it cannot be asked."""
+
+
+def filled(expression: str, service: str, seconds: float, step_s: float) -> str:
+    """An expression with values for the dashboards' variables; the window of a rate is four steps.
+
+    >>> filled("rate(asked[$__rate_interval])", ".*", 60, 1)
+    'rate(asked[4s])'
+    """
+    for name, value in (
+        ("$__rate_interval", f"{max(4, math.ceil(step_s * 4))}s"), ("$__range", f"{max(1, round(seconds))}s"),
+        ("$service", service), ("$environment", ".*"), ("$model", ".*"),
+    ):  # fmt: skip
+        expression = expression.replace(name, value)
+    return expression
+
+
+class PrometheusSource:
+    """A Prometheus."""
 
     def __init__(self, url: str, start: float, end: float, *, service: str = ".*", token: str | None = None) -> None:
         self._url = url.rstrip("/")
@@ -46,13 +72,7 @@ class Source:
 
     def series(self, expression: str, legend: str) -> list[Series]:
         """The series of one query; ``RagwatchError`` where it cannot be asked."""
-        span = f"{max(1, round(self.end - self.start))}s"
-        window = f"{max(4, math.ceil(self._step * 4))}s"
-        for name, value in (
-            ("$__rate_interval", window), ("$__range", span), ("$service", self._service), ("$environment", ".*"),
-            ("$model", ".*"),
-        ):  # fmt: skip
-            expression = expression.replace(name, value)
+        expression = filled(expression, self._service, self.end - self.start, self._step)
         parameters = {"query": expression, "start": self.start, "end": self.end, "step": self._step}
         request = Request(f"{self._url}/api/v1/query_range?{urlencode(parameters)}", headers=self._headers)  # noqa: S310
         try:
@@ -64,7 +84,7 @@ class Source:
             raise RagwatchError(f"no Prometheus answers at {self._url}: {error}") from None
         return [
             Series(
-                _name(legend, item["metric"]),
+                named(legend, item["metric"]),
                 [float(at) for at, _ in item["values"]],
                 [float(value) for _, value in item["values"]],
             )
@@ -72,8 +92,8 @@ class Source:
         ]
 
 
-def draw_board(board: Board, source: Source, path: Path) -> int:
-    """Draw a dashboard into a PNG file; how many of its panels have data."""
+def draw_board(board: Board, source: Source, path: Path) -> list[str]:
+    """Draw a dashboard into a PNG file; the titles of the panels that have no data."""
     try:
         import matplotlib as mpl
 
@@ -82,22 +102,27 @@ def draw_board(board: Board, source: Source, path: Path) -> int:
     except ImportError:
         raise RagwatchError("pictures need matplotlib: pip install 'ragwatch[snapshot]'") from None
     rows = _lines(board)
-    figure = plt.figure(
-        figsize=(18, 1.0 + sum(row[0].height for row in rows) * 0.45), layout="constrained"
-    )  # titles and legends find their own room
-    grid = figure.add_gridspec(len(rows), _COLUMNS, height_ratios=[row[0].height for row in rows])
-    shown = 0
+    height = 1.0 + sum(row[0].height for row in rows) * 0.45
+    figure = plt.figure(figsize=(18, height))
+    grid = figure.add_gridspec(
+        len(rows), 1, height_ratios=[row[0].height for row in rows], left=0.05, right=0.985, top=1 - 0.75 / height,
+        bottom=0.4 / height, hspace=0.3,
+    )  # fmt: skip
+    empty = []
     for place, row in enumerate(rows):
-        left = 0
-        for panel in row:
-            axes = figure.add_subplot(grid[place, left : left + panel.width])
-            left += panel.width
-            shown += _draw(axes, panel, source)
+        widths = [panel.width for panel in row]
+        rest = [_COLUMNS - sum(widths)] if sum(widths) < _COLUMNS else []
+        line = grid[place].subgridspec(1, len(widths) + len(rest), width_ratios=widths + rest, wspace=0.16)
+        for column, panel in enumerate(row):
+            if not _draw(figure.add_subplot(line[column]), panel, source):
+                empty.append(panel.title)
     began, ended = (datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S") for at in (source.start, source.end))
-    figure.suptitle(f"{board.title}   {began} to {ended} UTC", fontsize=13, ha="left", x=0.01)
+    figure.suptitle(
+        f"{board.title}   {began} to {ended} UTC", fontsize=13, ha="left", va="top", x=0.01, y=1 - 0.12 / height
+    )
     figure.savefig(path, dpi=80)
     plt.close(figure)
-    return shown
+    return empty
 
 
 def _lines(board: Board) -> list[list[Panel]]:
@@ -165,7 +190,11 @@ def _curves(axes: Any, panel: Panel, series: list[Series], scale: float, source:
     if panel.kind == "state":
         axes.set_yticks([0, 1, 2], ["closed", "half open", "open"])
         axes.set_ylim(-0.1, 2.2)
-    axes.set_ylabel(_UNITS.get(panel.unit, panel.unit), fontsize=8)
+    top = max((abs(v) for line in lines for v in line.values if math.isfinite(v)), default=0.0)
+    factor, unit = next(((size, name) for size, name in _LARGE.get(panel.unit, ()) if top >= 2 * size), (1.0, None))
+    if unit is not None:
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value / factor:,.4g}")
+    axes.set_ylabel(unit or _UNITS.get(panel.unit, panel.unit), fontsize=8)
     axes.legend(fontsize=7, loc="upper left", framealpha=0.6)
 
 
@@ -197,7 +226,7 @@ def _finite(value: float) -> float:
     return value if math.isfinite(value) else 0.0
 
 
-def _name(legend: str, labels: dict[str, str]) -> str:
+def named(legend: str, labels: dict[str, str]) -> str:
     """A legend with its labels filled in."""
     return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda found: labels.get(found.group(1), ""), legend) or ", ".join(
         labels.values()

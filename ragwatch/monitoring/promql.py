@@ -82,6 +82,17 @@ def share(part: str, whole: str) -> str:
     return f"({part} or 0 * {whole}) / ({whole} > 0)"
 
 
+def nonzero(expression: str, label: str) -> str:
+    """The series that are above 0; where none is, one line at 0 whose ``label`` says ``nothing``.
+
+    What begins at 0 has many series that never move: a legend of them says nothing.
+
+    >>> nonzero("sum by (step) (a)", "step")
+    'sum by (step) (a) > 0 or on () label_replace(0 * sum(sum by (step) (a)), "step", "nothing", "", "")'
+    """
+    return f'{expression} > 0 or on () label_replace(0 * sum({expression}), "{label}", "nothing", "", "")'
+
+
 def quantile(q: float, name: str, *by: str, window: str = RATE, scoped: bool = True, **labels: str) -> str:
     """A quantile of a histogram, by some labels."""
     buckets = total(rate(series(name, "_bucket", scoped=scoped, **labels), window), "le", *by)

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from ragwatch.monitoring.alerts import ALERTS, Alert
+from ragwatch.monitoring.collector_alerts import COLLECTOR_ALERTS
 from ragwatch.monitoring.promql import increase, rate, series, share, total
 from ragwatch.monitoring.slo import Slo, Slos
 
@@ -23,13 +24,17 @@ WINDOWS = (
 _RECORDED_S = (300.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0, 259200.0)
 
 
-def window(seconds: float, scale: float = 1.0) -> str:
-    """A duration as Prometheus writes it, of a second at least.
+SHORTEST_S = 5
+"""A window of a drill has five scrapes at least, at one a second: a rate over fewer says nothing."""
 
-    >>> window(3600), window(5400), window(300, 0.01)
-    ('1h', '90m', '3s')
+
+def window(seconds: float, scale: float = 1.0, *, least_s: int = SHORTEST_S) -> str:
+    """A duration as Prometheus writes it; a scaled one is ``least_s`` at least.
+
+    >>> window(3600), window(5400), window(300, 0.01), window(60, 0.01, least_s=1)
+    ('1h', '90m', '5s', '1s')
     """
-    whole = max(1, round(seconds * scale))
+    whole = max(least_s if scale < 1 else 1, round(seconds * scale))
     for size, letter in ((86400, "d"), (3600, "h"), (60, "m")):
         if whole % size == 0:
             return f"{whole // size}{letter}"
@@ -87,7 +92,7 @@ def recording_rules(scale: float = 1.0) -> dict[str, Any]:
             total(rate(series("rag.retry.calls"), five), *BY, "operation"))),
         _record("rag:cost_usd:rate5m", total(rate(series("rag.cost", known="true"), five), *BY, "model")),
     ]  # fmt: skip
-    return {"groups": [{"name": "ragwatch.kpis", "interval": window(30, max(scale, 1 / 30)), "rules": rules}]}
+    return {"groups": [{"name": "ragwatch.kpis", "interval": window(30, scale, least_s=1), "rules": rules}]}
 
 
 def alert_rules(slos: Slos, scale: float = 1.0, runbooks: str = RUNBOOKS) -> dict[str, Any]:
@@ -98,13 +103,20 @@ def alert_rules(slos: Slos, scale: float = 1.0, runbooks: str = RUNBOOKS) -> dic
     burns = [rule for slo in slos.slos for rule in _burn_alerts(slo, slos, scale, runbooks)]
     slow = next((slo.threshold_s for slo in slos.slos if slo.name == "latency" and slo.service is None), 5.0)
     symptoms = [_symptom(alert, slos, slow or 5.0, scale, runbooks) for alert in ALERTS]
-    interval = window(15, scale) if scale < 1 else "30s"
+    interval = window(15, scale, least_s=1) if scale < 1 else "30s"
     return {
         "groups": [
             {"name": "ragwatch.slo", "interval": interval, "rules": budgets + burns},
             {"name": "ragwatch.symptoms", "interval": interval, "rules": symptoms},
         ]
     }
+
+
+def collector_rules(scale: float = 1.0, runbooks: str = RUNBOOKS) -> dict[str, Any]:
+    """The alerts on a collector that runs ``otel-collector.yaml``."""
+    interval = window(15, scale, least_s=1) if scale < 1 else "30s"
+    rules = [_symptom(alert, Slos(()), 0.0, scale, runbooks) for alert in COLLECTOR_ALERTS]
+    return {"groups": [{"name": "ragwatch.collector", "interval": interval, "rules": rules}]}
 
 
 def to_yaml(rules: dict[str, Any], heading: str) -> str:
@@ -174,7 +186,7 @@ def _symptom(alert: Alert, slos: Slos, slow_s: float, scale: float, runbooks: st
     expr = _fill(alert.expr, alert, slos, slow_s, scale)
     rule: dict[str, Any] = {"alert": alert.name, "expr": expr}
     if alert.for_s:
-        rule["for"] = window(alert.for_s, scale)
+        rule["for"] = window(alert.for_s, scale, least_s=1)
     rule["labels"] = {"severity": alert.severity}
     rule["annotations"] = {
         "summary": _fill(alert.summary, alert, slos, slow_s, scale),

@@ -6,6 +6,7 @@ arrives, once for each trace, name, source and judge. It may be said from anothe
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from time import time_ns
 from typing import Any, Literal
 
@@ -17,6 +18,8 @@ from ragwatch.sdk import guard
 from ragwatch.sdk.runtime import QUERY_KEY
 
 Source = Literal["label", "feedback", "probe", "judge"]
+Judged = tuple[int, str, dict[str, Any]]
+"""(nanoseconds since the epoch, trace id in hex, attributes)"""
 SOURCES = ("label", "feedback", "probe", "judge")
 
 
@@ -86,7 +89,7 @@ def _judge(
         if process is None:
             guard.say_once("judgement-off", "ragwatch: ragwatch.init() was not called; judgements are lost")
             return
-        recorder, worker = process
+        recorder, _ = process
         if recorder.settings.endpoints.get("logs") is None:
             recorder.lose("logs", "not_exported")
             guard.say_once("judgement-logs", "ragwatch: judgements travel as logs, and OTEL_LOGS_EXPORTER is none")
@@ -105,15 +108,13 @@ def _judge(
             attributes[semconv.JUDGEMENT_JUDGE] = hashed(str(judge))
         if service is not None:
             attributes[semconv.JUDGEMENT_SERVICE] = str(service)
-        from ragwatch.sdk.sender import Batch
-
-        worker.sender.put(Batch("logs", to_request(wanted, attributes, recorder.resource), 1))
+        recorder.judge((time_ns(), wanted, attributes))
     except Exception as error:  # noqa: BLE001  (guests behave)
         guard.fault("judgement", error)
 
 
-def to_request(trace: str, attributes: dict[str, Any], resource: Any) -> bytes:
-    """The bytes of an ``ExportLogsServiceRequest`` with one evaluation result."""
+def to_request(judged: Iterable[Judged], resource: Any) -> bytes:
+    """The bytes of an ``ExportLogsServiceRequest`` with these evaluation results."""
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
     from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
@@ -127,14 +128,14 @@ def to_request(trace: str, attributes: dict[str, Any], resource: Any) -> bytes:
     )
     scope = held.scope_logs.add()
     scope.scope.name, scope.scope.version = semconv.SCOPE_NAME, __version__
-    now = time_ns()
-    record = scope.log_records.add(
-        time_unix_nano=now,
-        observed_time_unix_nano=now,
-        severity_number=9,
-        severity_text="INFO",
-        trace_id=bytes.fromhex(trace),
-        event_name=semconv.EVENT_EVALUATION,
-    )
-    record.attributes.extend(KeyValue.FromString(key_value(key, value)) for key, value in attributes.items())
+    for at_ns, trace_hex, attributes in judged:
+        record = scope.log_records.add(
+            time_unix_nano=at_ns,
+            observed_time_unix_nano=at_ns,
+            severity_number=9,
+            severity_text="INFO",
+            trace_id=bytes.fromhex(trace_hex),
+            event_name=semconv.EVENT_EVALUATION,
+        )
+        record.attributes.extend(KeyValue.FromString(key_value(key, value)) for key, value in attributes.items())
     return bytes(request.SerializeToString())

@@ -68,6 +68,7 @@ class Recorder:
         self.spans: deque[Any] = deque()
         self.records: deque[Any] = deque()
         self.notices: deque[Any] = deque()
+        self.judged: deque[Any] = deque()
         self.epoch = object()
         self.ended_spans = 0
         self.awake = False
@@ -140,6 +141,14 @@ class Recorder:
             self.lose("logs", "queue_full")
             return
         self.notices.append(notice)
+        self.wake()
+
+    def judge(self, judged: Any) -> None:
+        """Queue a judgement, to be sent with the others of a round."""
+        if len(self.judged) >= self.max_queue:
+            self.lose("logs", "queue_full")
+            return
+        self.judged.append(judged)
         self.wake()
 
     def lose(self, signal: str, reason: str, amount: int = 1) -> None:

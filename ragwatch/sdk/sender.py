@@ -110,13 +110,18 @@ class Sender:
         self.down_since: float | None = None
 
     def put(self, batch: Batch) -> None:
-        """Queue a request. Metrics are cumulative: a newer request takes the place of one that still waits."""
+        """Queue a request. Metrics are cumulative: a newer request takes the place of one that still waits.
+
+        Its very place in the queue: one that went to the end each time would never be sent while others keep coming.
+        One that is being sent keeps its own, or metrics alone would be sent.
+        """
         with self._ready:
-            if batch.signal == "metrics":
-                stale = [held for held in self._queue if held.signal == "metrics"]
-                for held in stale:
-                    self._queue.remove(held)
-                    self._bytes -= len(held.body)
+            if batch.signal == "metrics" and not self._stopping:
+                for place, held in enumerate(self._queue):
+                    if held.signal == "metrics" and not (place == 0 and self._sending):
+                        self._queue[place] = batch
+                        self._bytes += len(batch.body) - len(held.body)
+                        return
             if self._stopping or self._bytes + len(batch.body) > MAX_BYTES:
                 self._lose(batch.signal, "shutdown" if self._stopping else "send_queue_full", batch.items)
                 return

@@ -157,6 +157,7 @@ def telemetry() -> dict[str, Any]:
         lost = {
             f"{key[2]}/{key[3]}": int(amount)
             for key, amount in recorder.engine.state.series("ragwatch.sdk.lost").items()
+            if amount
         }
     return {
         "ended": recorder.ended_spans,

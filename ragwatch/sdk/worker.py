@@ -10,6 +10,7 @@ from typing import Any
 from ragwatch import semconv
 from ragwatch.config.otel_env import Endpoint, Signal
 from ragwatch.conventions.own import pack_documents
+from ragwatch.kpi.zeros import LOSSES
 from ragwatch.record import QueryRecord
 from ragwatch.sdk.export import load
 from ragwatch.sdk.guard import fault
@@ -84,6 +85,7 @@ class Worker:
             self.recorder.awake = False
             self._records()
             self._spans()
+            self._judgements()
 
     def export_metrics(self) -> None:
         """Hand the KPIs to the sender as cumulative OTLP metrics."""
@@ -116,8 +118,22 @@ class Worker:
         except ImportError as error:
             fault("import", error)
 
+    def _begin(self) -> None:
+        """Say that nothing is lost or counted yet: to Prometheus a counter's first value is no increase."""
+        recorder = self.recorder
+        with recorder.lock:
+            for signal in self._signals:
+                for reason in LOSSES:
+                    key = (recorder.service, recorder.environment, signal, reason)
+                    recorder.engine.state.increment("ragwatch.sdk.lost", key, 0.0)
+        self.export_metrics()
+
     def _run(self) -> None:
         with without_instrumentation():
+            try:
+                self._begin()
+            except Exception as error:  # noqa: BLE001
+                fault("worker", error)
             while not self._stopping:
                 self._event.wait(self.settings.schedule_delay_s)
                 self._event.clear()
@@ -152,6 +168,15 @@ class Worker:
         entries = self._query_log.write(records, notices)
         if "logs" in self._signals:
             self.sender.put(Batch("logs", logs.to_request(entries, self.recorder.resource), len(entries)))
+
+    def _judgements(self) -> None:
+        """Send what was judged since the last round, in one request."""
+        held = self.recorder.judged
+        found = [held.popleft() for _ in range(len(held))]
+        if found:
+            from ragwatch.sdk.judgements import to_request
+
+            self.sender.put(Batch("logs", to_request(found, self.recorder.resource), len(found)))
 
     def _spans(self) -> None:
         spans = self.recorder.spans

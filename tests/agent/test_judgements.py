@@ -57,6 +57,32 @@ def test_judgements_of_another_process_are_counted_once(tmp_path: Path) -> None:
         assert judged(agent, target="retrieval", source="label", verdict="good") == 1
 
 
+CACHED = """
+import sys, time, ragwatch
+ragwatch.init(service="bot", log_queries=False)
+for found in (True, False):
+    with ragwatch.query("why?"):
+        with ragwatch.cache("answers") as cache:
+            cache.hit(found)
+        trace = ragwatch.trace_id()
+    ragwatch.flush()
+    time.sleep(1)
+    ragwatch.feedback(trace, not found)
+ragwatch.feedback("ab" * 16, True)
+ragwatch.flush()
+"""
+
+
+def test_a_judgement_says_whether_the_cache_gave_the_answer(tmp_path: Path) -> None:
+    with Agent(tmp_path) as agent:
+        with Process.python("-c", CACHED, env={"OTEL_EXPORTER_OTLP_ENDPOINT": agent.http_url}) as app:
+            assert app.wait(20) == 0, app.output
+        agent.wait_metric("rag_judgements_total", 3)
+        assert judged(agent, verdict="bad", cache="hit") == 1
+        assert judged(agent, verdict="good", cache="miss") == 1
+        assert judged(agent, verdict="good", cache="") == 1, "the query is not known"
+
+
 def body(**attributes: Any) -> bytes:
     values = [
         {"key": key, "value": {"stringValue": value} if isinstance(value, str) else {"doubleValue": value}}

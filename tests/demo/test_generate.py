@@ -158,7 +158,7 @@ def test_the_extract_is_made_of_sentences_with_their_documents() -> None:
     chunks, cost = read(Extractive().write("copy a directory tree", DOCS))
     assert chunks[0] == "Recursively copy a directory tree. [shutil.copytree]"
     assert all(chunk.rstrip().endswith("]") for chunk in chunks)
-    assert cost == Usage("extractive")
+    assert cost == Usage("extractive", 21, 11)
 
 
 def test_the_extract_says_nothing_twice_and_no_signature() -> None:

@@ -62,7 +62,7 @@ def test_the_cache_forgets_what_was_not_asked_for_longest(small: Index) -> None:
 def test_hits_are_plain_dicts_best_first(small: Index) -> None:
     app = Rag(small, writer=Extractive())
     hits = app.retrieve("remove a directory", app.embed("remove a directory"))
-    assert [set(hit) for hit in hits] == [{"id", "score", "title", "text"}] * len(hits)
+    assert [set(hit) for hit in hits] == [{"id", "score", "title", "text", "date"}] * len(hits)
     assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
     assert app.rerank("remove a directory", hits, top_k=1)[0]["id"] == "delete.md"
 
@@ -167,7 +167,7 @@ def test_generation_returns_what_it_cost(small: Index) -> None:
         costs.append((yield from app.generate("copy", app.search("copy"))))
 
     assert "[copy.md]" in "".join(told())
-    assert costs == [Usage("extractive")]
+    assert costs == [Usage("extractive", 33, 18)]
 
 
 def test_the_app_is_plain_code() -> None:

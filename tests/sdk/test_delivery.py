@@ -202,3 +202,25 @@ def test_an_endpoint_that_is_none_is_said_once_and_the_app_goes_on(
     assert len(said) == 1
     assert f"{endpoint}/v1/" in said[0]
     assert guard.faults == {}
+
+
+def test_metrics_are_not_held_up_while_other_requests_keep_coming() -> None:
+    """A receiver takes 20 ms a request, logs come every 10 ms, metrics every 50: each signal goes on all the time."""
+    from ragwatch.config.otel_env import read_settings
+    from ragwatch.sdk.sender import Batch, Senders
+
+    with Sink() as sink:
+        sink.answer(Answer(200, delay_s=0.02), times=10_000)
+        endpoints = read_settings({"OTEL_EXPORTER_OTLP_ENDPOINT": sink.http_url}).endpoints
+        senders = Senders({signal: found for signal, found in endpoints.items() if found}, lambda *_: None)
+        began = time.monotonic()
+        for number in range(150):
+            senders.put(Batch("logs", b"", 1))
+            if number % 5 == 0:
+                senders.put(Batch("metrics", b"", 1))
+            time.sleep(0.01)
+        taken = [item.signal for item in sink.received]
+        assert time.monotonic() - began < 10
+        assert taken.count("metrics") >= 3
+        assert taken.count("logs") > 2 * taken.count("metrics")
+        senders.stop(0.1)

@@ -59,8 +59,12 @@ def test_the_watchdog_reaches_alertmanager(stack: Stack) -> None:
 
 def test_traces_and_lines_arrive_behind_the_collector_without_text(stack: Stack) -> None:
     """The demo lets its text out; the collector does not."""
-    wait_until(lambda: len(stack.sink.log_records()) >= QUERIES, 30)
-    outcomes = [json.loads(item.body.string_value).get("outcome") for item in stack.sink.log_records()]
+
+    def named(event: str) -> list[Any]:
+        return [item for item in stack.sink.log_records() if item.event_name == event]
+
+    wait_until(lambda: len(named("rag.query")) >= QUERIES and named("gen_ai.evaluation.result"), 30)
+    outcomes = [json.loads(item.body.string_value).get("outcome") for item in named("rag.query")]
     assert len([outcome for outcome in outcomes if outcome]) == QUERIES
     failed = [item["trace_id"] for item in stack.agent("/api/queries?limit=500&outcome=error")["queries"]]
     wait_until(
