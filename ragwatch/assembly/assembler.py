@@ -11,27 +11,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ragwatch import semconv
 from ragwatch.assembly.calls import Calls
-from ragwatch.assembly.complete import complete, incomplete
+from ragwatch.assembly.complete import by_root, complete, incomplete
 from ragwatch.assembly.node import Node, Origin, own_node
 from ragwatch.assembly.pairs import adopt, host_of, loner
 from ragwatch.assembly.replays import Replays
 from ragwatch.assembly.roots import of_a_query
+from ragwatch.assembly.seen_spans import TRACE_ID_BYTES, SeenSpans, is_span_key
 from ragwatch.assembly.trace import assemble
-from ragwatch.conventions.own import step_name, to_step
-from ragwatch.conventions.own_wire import OwnTrace
+from ragwatch.assembly.waiting import WHOLE, Done, Waiting
+from ragwatch.conventions.own import step_name
+from ragwatch.conventions.own_wire import OwnTrace, own_trace
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import take_unreadable
 from ragwatch.conventions.table import OTHER, SERVER
 from ragwatch.record import QueryRecord, Step
 
 __all__ = ["Assembler", "Events", "Origin"]
-KEY_BYTES, SPAN_ID_BYTES = 24, 8
 RECENT = 30_000
-"""Span ids in each of the two generations that are remembered against duplicates, and recent traces."""
+"""Traces that are remembered after they were handed on."""
 CALLER_LINGERS = 10
 """How many lingers a part of a query that another service called waits for that service's span, where nothing is known
 of its habits: a model may answer for a minute after the retrieval service is done."""
@@ -46,58 +46,6 @@ class Events(NamedTuple):
     loose: Callable[[Step, Origin], None]
     tally: Callable[[str, str], None]
     """(metric, reason)"""
-
-
-class _Done(NamedTuple):
-    """What is remembered of a trace that was handed on; one whose root never came may go on for hours."""
-
-    called: str | None
-    rooted: bool
-
-
-_WHOLE = _Done(None, rooted=True)
-
-
-class _Trace:
-    """The spans of one trace that wait."""
-
-    __slots__ = (
-        "again", "alone", "bytes", "called", "counted", "first_row", "links", "nodes", "origin", "own_root", "root_at",
-        "roots", "since", "steps", "tells", "uncounted",
-    )  # fmt: skip
-
-    def __init__(self, origin: Origin, row: int, now: float) -> None:
-        self.origin = origin
-        self.first_row = row
-        self.since = now
-        self.bytes = 0.0
-        self.root_at: float | None = None
-        self.own_root = False
-        self.again = False
-        """A part of it was handed on before: what now comes without a query has come too late."""
-        self.alone = False
-        """A step of ragwatch's is on top of it."""
-        self.called: str | None = None
-        """The service of a span in it whose parent is another process'."""
-        self.steps: list[Step] = []
-        self.roots: list[Step] = []
-        self.uncounted: list[str] = []
-        """Own steps that their process has not counted."""
-        self.nodes: list[Node] = []
-        """Everybody else's."""
-        self.tells = False
-        """One of the others is more than transport."""
-        self.links: dict[str, str] = {}
-        self.counted = False
-
-    def has_counted(self, step: Step) -> bool:
-        """Whether the process of one of ragwatch's own steps has counted it."""
-        return not self.uncounted or step.span_id not in self.uncounted
-
-    @property
-    def size(self) -> int:
-        """How many spans it holds."""
-        return len(self.steps) + len(self.roots) + len(self.nodes)
 
 
 class Assembler:
@@ -119,16 +67,15 @@ class Assembler:
         self._incomplete_after_s = incomplete_after_s
         self._max_spans = max_spans
         self._max_bytes = max_bytes
-        self._traces: dict[bytes, _Trace] = {}
+        self._traces: dict[bytes, Waiting] = {}
         self._due: list[tuple[float, bytes]] = []
         """When a trace with a root may be whole."""
         self._old_at = inf
         """When the next trace may have waited for too long."""
         self._calls = Calls()
         self._replays = Replays()
-        self._seen: set[bytes] = set()
-        self._seen_before: set[bytes] = set()
-        self._done: dict[bytes, _Done] = {}
+        self._seen = SeenSpans()
+        self._done: dict[bytes, Done] = {}
         self._callers_silent: dict[str, None] = {}
         """Services whose callers have been seen not to report here: their own part is all that will come."""
         self.spans = 0
@@ -141,27 +88,24 @@ class Assembler:
         if kind is not None:
             self.add_own(own_trace(raw, kind), origin, row, now, size)
             return
-        key = raw.trace_id + raw.span_id
-        if len(key) != KEY_BYTES or len(raw.span_id) != SPAN_ID_BYTES:
-            self._events.tally("ragwatch.agent.decode_errors", "invalid_id")
+        keys = {raw.trace_id + raw.span_id}
+        if len(raw.trace_id) != TRACE_ID_BYTES or not self._seen.are_new(keys):
+            if not is_span_key(raw.trace_id, raw.span_id):
+                self._events.tally("ragwatch.agent.decode_errors", "invalid_id")
             return
-        if key in self._seen or key in self._seen_before:
-            return
-        self._seen.add(key)
-        self._forget()
+        self._seen.add(keys)
         self._add_foreign(raw, scope, origin, row, now, size)
 
     def add_own(self, came: OwnTrace, origin: Origin, row: int, now: float, size: float = 0.0) -> None:
         """Take ragwatch's own spans of one trace, as one request holds them; ``size`` is that of one of them."""
         trace_id = came.trace_id
         keys = {trace_id + span_id for span_id in came.span_ids}
-        if len(keys) != len(came.span_ids) or not self._are_new(keys):
+        if len(trace_id) != TRACE_ID_BYTES or len(keys) != len(came.span_ids) or not self._seen.are_new(keys):
             came = self._new_of(came)
         count = len(came.span_ids)
         if not count:
             return
-        self._seen |= keys
-        self._forget()
+        self._seen.add(keys)
         trace = self._traces.get(trace_id)
         if trace is None:
             trace = self._open(trace_id, origin, row, now)
@@ -210,29 +154,22 @@ class Assembler:
 
     # -- taking -------------------------------------------------------------------------------------------------------
 
-    def _are_new(self, keys: set[bytes]) -> bool:
-        return keys.isdisjoint(self._seen) and keys.isdisjoint(self._seen_before) and set(map(len, keys)) == {KEY_BYTES}
-
     def _new_of(self, came: OwnTrace) -> OwnTrace:
         """What of it did not come before, each once; the rest is counted."""
         keys: set[bytes] = set()
 
         def is_new(span_id: bytes) -> bool:
             key = came.trace_id + span_id
-            if len(key) != KEY_BYTES or len(span_id) != SPAN_ID_BYTES:
+            if not is_span_key(came.trace_id, span_id):
                 self._events.tally("ragwatch.agent.decode_errors", "invalid_id")
                 return False
-            if key in keys or key in self._seen or key in self._seen_before:
+            if key in keys or not self._seen.are_new({key}):
                 self._events.tally("ragwatch.agent.duplicates", "span")
                 return False
             keys.add(key)
             return True
 
         return came.part(is_new)
-
-    def _forget(self) -> None:
-        if len(self._seen) >= RECENT:
-            self._seen_before, self._seen = self._seen, set()
 
     def _add_foreign(self, raw: RawSpan, scope: str, origin: Origin, row: int, now: float, size: float) -> None:
         node = Node(raw, scope, origin)
@@ -265,21 +202,21 @@ class Assembler:
             if origin.service in self._callers_silent:
                 self._rooted(raw.trace_id, trace, now)
 
-    def _hold(self, trace: _Trace, spans: int, size: float) -> None:
+    def _hold(self, trace: Waiting, spans: int, size: float) -> None:
         self.spans += spans
         self.bytes += size
         trace.bytes += size
 
-    def _open(self, trace_id: bytes, origin: Origin, row: int, now: float) -> _Trace:
-        trace = self._traces[trace_id] = _Trace(origin, row, now)
+    def _open(self, trace_id: bytes, origin: Origin, row: int, now: float) -> Waiting:
+        trace = self._traces[trace_id] = Waiting(origin, row, now)
         self._old_at = min(self._old_at, now + self._incomplete_after_s)
         return trace
 
-    def _rooted(self, trace_id: bytes, trace: _Trace, now: float) -> None:
+    def _rooted(self, trace_id: bytes, trace: Waiting, now: float) -> None:
         trace.root_at = now
         heappush(self._due, (self._deadline(trace), trace_id))
 
-    def _deadline(self, trace: _Trace) -> float:
+    def _deadline(self, trace: Waiting) -> float:
         """When the trace is to be finished, whatever has come."""
         at = trace.since + self._incomplete_after_s
         if trace.root_at is None:
@@ -383,9 +320,9 @@ class Assembler:
         self.spans -= trace.size
         self.bytes = self.bytes - trace.bytes if self._traces else 0.0
         self._done[trace_id] = (
-            _WHOLE
+            WHOLE
             if trace.root_at is not None and trace.called is None
-            else _Done(trace.called, trace.root_at is not None)
+            else Done(trace.called, trace.root_at is not None)
         )
         if trace.called is not None and trace.root_at is None and len(self._callers_silent) < MAX_SERVICES:
             self._callers_silent[trace.called] = None
@@ -414,7 +351,7 @@ class Assembler:
                 )
             )
 
-    def _finish_mixed(self, trace: _Trace, reason: str) -> None:
+    def _finish_mixed(self, trace: Waiting, reason: str) -> None:
         """A trace in which other conventions say something."""
         own = (*trace.roots, *trace.steps)
         nodes = trace.nodes + [own_node(step, trace.origin, counted=trace.has_counted(step)) for step in own]
@@ -432,9 +369,9 @@ class Assembler:
         for step, origin in made.uncounted:
             self._events.loose(step, origin)
 
-    def _finish_own(self, trace: _Trace) -> None:
+    def _finish_own(self, trace: Waiting) -> None:
         roots = sorted(trace.roots, key=lambda root: root.start_ns)
-        groups = _by_root(roots, trace.steps, trace.links) if len(roots) > 1 else {roots[0].span_id: trace.steps}
+        groups = by_root(roots, trace.steps, trace.links) if len(roots) > 1 else {roots[0].span_id: trace.steps}
         for root in roots:
             self._events.query(
                 complete(
@@ -446,37 +383,3 @@ class Assembler:
                     counted=trace.counted,
                 )
             )
-
-
-def own_trace(raw: RawSpan, kind: str) -> OwnTrace:
-    """One of ragwatch's own spans that was not read as one."""
-    step = to_step(
-        kind,
-        raw.name,
-        (raw.trace_id.hex(), raw.span_id.hex(), raw.parent_id.hex() or None),
-        (raw.start_ns, raw.end_ns),
-        (raw.status_code, raw.status_message),
-        raw.attributes,
-        raw.events,
-    )
-    came = OwnTrace(raw.trace_id)
-    came.put(raw.span_id, step, counted=raw.attributes.get(semconv.COUNTED) is True)
-    return came
-
-
-def _by_root(roots: list[Step], steps: list[Step], links: dict[str, str]) -> dict[str, list[Step]]:
-    """The steps of each of several queries in one trace: by parent links, else by time, else the first query's."""
-    parents: dict[str, str | None] = {**links, **{step.span_id: step.parent_id for step in steps}}
-    known = {root.span_id for root in roots}
-    groups: dict[str, list[Step]] = {}
-    for step in steps:
-        at: Any = step.parent_id
-        for _ in range(100):
-            if at is None or at in known:
-                break
-            at = parents.get(at)
-        if at not in known:
-            inside = (root.span_id for root in roots if root.start_ns <= step.start_ns <= root.end_ns)
-            at = next(inside, roots[0].span_id)
-        groups.setdefault(at, []).append(step)
-    return groups

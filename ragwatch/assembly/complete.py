@@ -95,6 +95,24 @@ def incomplete(span_id: str, steps: Sequence[Step], *, trace_id: str, origin: Or
     )
 
 
+def by_root(roots: list[Step], steps: list[Step], links: dict[str, str]) -> dict[str, list[Step]]:
+    """The steps of each of several queries in one trace: by parent links, else by time, else the first query's."""
+    parents: dict[str, str | None] = {**links, **{step.span_id: step.parent_id for step in steps}}
+    known = {root.span_id for root in roots}
+    groups: dict[str, list[Step]] = {}
+    for step in steps:
+        at: Any = step.parent_id
+        for _ in range(100):
+            if at is None or at in known:
+                break
+            at = parents.get(at)
+        if at not in known:
+            inside = (root.span_id for root in roots if root.start_ns <= step.start_ns <= root.end_ns)
+            at = next(inside, roots[0].span_id)
+        groups.setdefault(at, []).append(step)
+    return groups
+
+
 def _children(root: Step, steps: Sequence[Step]) -> dict[str, list[Step]]:
     known = {step.span_id for step in steps}
     children: dict[str, list[Step]] = {}

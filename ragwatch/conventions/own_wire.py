@@ -12,7 +12,8 @@ from struct import Struct
 from typing import Any
 
 from ragwatch import semconv
-from ragwatch.conventions.own import FIELDS, SLOTS, STEP_KINDS, STRUCTURE, UNSET, finished
+from ragwatch.conventions.own import FIELDS, SLOTS, STEP_KINDS, STRUCTURE, UNSET, finished, to_step
+from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.wire_values import MAX_CACHED, key_value, names, repeats
 from ragwatch.record import Step
 
@@ -181,3 +182,19 @@ def take(span: Any, encoded: list[bytes], rare: Any, traces: dict[bytes, OwnTrac
     else:
         step = finished(row, packed, (rare[2], rare[3]) if rare else UNSET, rare[0] if rare else None)
     trace.put(span_id, step, counted=counted is True)
+
+
+def own_trace(raw: RawSpan, kind: str) -> OwnTrace:
+    """One of ragwatch's own spans that was not read as one."""
+    step = to_step(
+        kind,
+        raw.name,
+        (raw.trace_id.hex(), raw.span_id.hex(), raw.parent_id.hex() or None),
+        (raw.start_ns, raw.end_ns),
+        (raw.status_code, raw.status_message),
+        raw.attributes,
+        raw.events,
+    )
+    came = OwnTrace(raw.trace_id)
+    came.put(raw.span_id, step, counted=raw.attributes.get(semconv.COUNTED) is True)
+    return came

@@ -12,11 +12,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from ragwatch import semconv
-from ragwatch.assembly.assembler import own_trace
 from ragwatch.conventions import wire_values
 from ragwatch.conventions.decode import decode_steps, decode_traces
 from ragwatch.conventions.own import FIELDS, step_name
-from ragwatch.conventions.own_wire import slots
+from ragwatch.conventions.own_wire import own_trace, slots
 from tests.conventions.test_decode import key_values, values
 from tests.support.otlp_values import typed
 from tests.support.scramble import scrambled
