@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import ragwatch
@@ -25,13 +26,26 @@ def switch_on(service: str, *, content: str | None = None) -> bool:
     """
     if running() is not None:
         return False
+    wanted: dict[str, str] = {}
     if not any(name.startswith("OTEL_EXPORTER_OTLP") and name.endswith("ENDPOINT") for name in os.environ):
-        for name in _EXPORTERS:
-            os.environ.setdefault(name, "none")
+        wanted = dict.fromkeys(_EXPORTERS, "none")
         if content is not None:
-            os.environ.setdefault("RAGWATCH_CONTENT", content)
-    ragwatch.init(service=service, environment="bench", log_queries=False)
+            wanted["RAGWATCH_CONTENT"] = content
+    with _unless_set(wanted):
+        ragwatch.init(service=service, environment="bench", log_queries=False)
     return True
+
+
+@contextmanager
+def _unless_set(variables: Mapping[str, str]) -> Iterator[None]:
+    """Variables for the length of a block, where the environment does not have them."""
+    added = [name for name in variables if name not in os.environ]
+    os.environ.update({name: variables[name] for name in added})
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
 
 
 def ask(

@@ -11,6 +11,7 @@ import pytest
 
 import ragwatch
 from ragwatch.sdk import guard
+from tests.support.off import off_afterwards  # noqa: F401  (a fixture)
 from tests.support.otlp_values import attributes_of
 from tests.support.sink import Sink
 
@@ -43,14 +44,6 @@ class Watched:
         if not self._log_file.exists():
             return []
         return [json.loads(line) for line in self._log_file.read_text().splitlines()]
-
-
-@pytest.fixture(autouse=True)
-def off_afterwards() -> Iterator[None]:
-    """No test leaves ragwatch on."""
-    yield
-    ragwatch.shutdown(0.1)
-    guard.forget()
 
 
 @pytest.fixture
