@@ -30,6 +30,7 @@ VERBS = {
     "config": "check, show and explain settings: each value and where it came from",
     "rules": "Prometheus' alert rules for your own objectives, and a test that an alert reaches you",
     "snapshot": "the dashboards' panels of a time range as pictures",
+    "completion": "a script that completes verbs and options in your shell",
     "codegen": "write the files that derive from the metric catalogue, or check that they are fresh",
 }
 
@@ -74,6 +75,6 @@ def _help(arguments: list[str]) -> int:
         print(f"ragwatch: no verb {arguments[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""), file=out)
     print("usage: ragwatch VERB [options]   (ragwatch VERB --help says more)\n", file=out)
     for verb, meaning in VERBS.items():
-        print(f"  {verb:<9} {meaning}", file=out)
+        print(f"  {verb:<10} {meaning}", file=out)
     print("  --version", file=out)
     return 0 if asked else 2

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter
+from typing import ClassVar
 
 from ragwatch.processing.result import Outcome
 from ragwatch.resilience.tallies import TALLIES, Series
@@ -47,15 +49,21 @@ class IngestTally:
         return {("rag.ingest.backlog", (self.pipeline,)): self.backlog, ("rag.ingest.oldest", (self.pipeline,)): oldest}
 
 
-_lock = threading.Lock()
-_known: dict[str, IngestTally] = {}
+class _Known:
+    """The pipelines of this process. In a forked child nobody is there to give a lock back that was held."""
+
+    lock = threading.Lock()
+    tallies: ClassVar[dict[str, IngestTally]] = {}
+
+
+os.register_at_fork(after_in_child=lambda: setattr(_Known, "lock", threading.Lock()))
 
 
 def tally_of(pipeline: str) -> IngestTally:
     """The counters of that pipeline."""
-    with _lock:
-        found = _known.get(pipeline)
+    with _Known.lock:
+        found = _Known.tallies.get(pipeline)
         if found is None:
-            found = _known[pipeline] = IngestTally(pipeline)
+            found = _Known.tallies[pipeline] = IngestTally(pipeline)
             TALLIES.enter(found, found)
         return found

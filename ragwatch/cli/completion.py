@@ -1,0 +1,47 @@
+"""``ragwatch completion``: verbs and options completed by your shell."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from typing import Any
+
+from ragwatch.errors import ConfigError
+
+SHELLS = ("bash", "zsh", "tcsh")
+EPILOG = """examples:
+  eval "$(ragwatch completion bash)"                                     in ~/.bashrc
+  ragwatch completion zsh > "${fpath[1]}/_ragwatch"                      once, then a new shell"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the verb's options."""
+    parser = subparsers.add_parser(
+        "completion",
+        help="a script that completes verbs and options in your shell",
+        description="Print a script that completes verbs and options in your shell.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("shell", choices=SHELLS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the script; ``ConfigError`` where the library that writes it is not installed."""
+    try:
+        import shtab
+    except ModuleNotFoundError:
+        raise ConfigError("completion", "needs shtab: pip install 'ragwatch[agent]'", source="this verb") from None
+    print(shtab.complete(whole_parser(), args.shell))
+    return 0
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """The parser of all verbs; a verb by itself is parsed without loading the others."""
+    from ragwatch.cli import VERBS
+
+    parser = argparse.ArgumentParser(prog="ragwatch")
+    subparsers = parser.add_subparsers(dest="verb")
+    for verb in VERBS:
+        import_module(f"ragwatch.cli.{verb}").add_parser(subparsers)
+    return parser
