@@ -11,8 +11,8 @@ from ragwatch.monitoring.alerts import ALERTS
 from ragwatch.monitoring.rules import SHORTEST_S, WINDOWS
 
 SCALE: Final = 0.001
-ACT_S: Final = 26
-QUERIES: Final = 1950
+ACT_S: Final = 20
+QUERIES: Final = 1500
 CONCURRENCY: Final = 6
 ACTS: Final = ("all is well", "retriever down", "slow model", "index incomplete", "cache poisoned")
 OBJECTIVES: Final = Path("dashboards/drill-slo.yaml")
