@@ -11,6 +11,7 @@ import sqlite3
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 from time import monotonic, time
 from typing import Any
 
@@ -53,12 +54,13 @@ class Pipeline:
         self._engine = Engine()
         self._streams = Streams()
         self._origins: dict[int, tuple[dict[str, Any], Origin]] = {}
-        self._queries: deque[QueryRecord] = deque(maxlen=settings.queries_kept or 1)
+        self._queries: deque[tuple[str, Callable[[], QueryRecord]]] = deque(maxlen=settings.queries_kept or 1)
+        """(trace id, what makes the record) since the last commit."""
         self._dead: list[tuple[Row, str]] = []
         self._judged: dict[bytes, Judgement] = {}
         """Judgements that were counted since the last commit, by their keys."""
         self._assembler = Assembler(
-            Events(self._query, self._loose, self._count),
+            Events(self._query, self._loose, self._count, self._counted_query),
             linger_s=settings.linger_s,
             incomplete_after_s=settings.incomplete_after_s,
             max_spans=settings.max_pending_spans,
@@ -115,7 +117,7 @@ class Pipeline:
         if self._judged:
             judgement_rows.add_judgements(connection, self._judged.values())
         if self._queries:
-            query_rows.add_queries(connection, self._queries, self._settings.queries_kept)
+            query_rows.add_queries(connection, (make() for _, make in self._queries), self._settings.queries_kept)
         for row, reason in self._dead:
             store.add_dead_letter(connection, row.id, row.signal, reason, row.body)
         self._streams.save(connection)
@@ -225,7 +227,7 @@ class Pipeline:
 
     def _cache_of(self, trace_id: str) -> str:
         """What the cache had said to a query that is judged; empty where the query is not kept (any more)."""
-        fresh = next((record.cache for record in self._queries if record.trace_id == trace_id), None)
+        fresh = next((make().cache for held, make in self._queries if held == trace_id), None)
         return fresh or cache_of(self._store, trace_id)
 
     def _received(self, row: Row, items: int) -> None:
@@ -249,12 +251,20 @@ class Pipeline:
 
     def _query(self, record: QueryRecord) -> None:
         self._dirty = True
-        if self._prices is not None:
-            record = self._prices.priced_query(record)
+        record = self._priced(record)
         if not record.counted:
             self._engine.observe(record)
         if self._settings.queries_kept:
-            self._queries.append(record)
+            self._queries.append((record.trace_id, lambda: record))
+
+    def _counted_query(self, trace_id: str, make: Callable[[], QueryRecord]) -> None:
+        """Of those that came since the last commit only the last are kept; the others' records are never made."""
+        self._dirty = True
+        if self._settings.queries_kept:
+            self._queries.append((trace_id, lambda: self._priced(make())))
+
+    def _priced(self, record: QueryRecord) -> QueryRecord:
+        return record if self._prices is None else self._prices.priced_query(record)
 
     def _loose(self, step: Step, origin: Origin) -> None:
         self._dirty = True  # it may have waited since its row was committed

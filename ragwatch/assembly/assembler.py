@@ -9,6 +9,7 @@ step alone, and each of these is counted.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
 from math import inf
 from typing import NamedTuple
@@ -46,6 +47,8 @@ class Events(NamedTuple):
     loose: Callable[[Step, Origin], None]
     tally: Callable[[str, str], None]
     """(metric, reason)"""
+    counted: Callable[[str, Callable[[], QueryRecord]], None] | None = None
+    """(trace id, what makes the record) of a query that its process has counted: most are never looked at."""
 
 
 class Assembler:
@@ -372,14 +375,18 @@ class Assembler:
     def _finish_own(self, trace: Waiting) -> None:
         roots = sorted(trace.roots, key=lambda root: root.start_ns)
         groups = by_root(roots, trace.steps, trace.links) if len(roots) > 1 else {roots[0].span_id: trace.steps}
+        events = self._events
         for root in roots:
-            self._events.query(
-                complete(
-                    root,
-                    groups.get(root.span_id, ()),
-                    service=trace.origin.service,
-                    environment=trace.origin.environment,
-                    instance=trace.origin.instance,
-                    counted=trace.counted,
-                )
+            make = partial(
+                complete,
+                root,
+                groups.get(root.span_id, ()),
+                service=trace.origin.service,
+                environment=trace.origin.environment,
+                instance=trace.origin.instance,
+                counted=trace.counted,
             )
+            if trace.counted and events.counted is not None:
+                events.counted(root.trace_id, make)
+            else:
+                events.query(make())
