@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from ragwatch.monitoring.alerts import ALERTS, Alert
+from ragwatch.monitoring.alerts import ALERTS, Alert, emptiest_source, slowest_step, worst_step
 from ragwatch.monitoring.collector_alerts import COLLECTOR_ALERTS
 from ragwatch.monitoring.promql import increase, rate, series, share, total
 from ragwatch.monitoring.slo import Slo, Slos
@@ -21,9 +21,13 @@ WINDOWS = (
     (86400.0, 7200.0, 3.0, "ticket"),
     (259200.0, 21600.0, 1.0, "ticket"),
 )
-_RECORDED_S = (300.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0, 259200.0)
-
-
+MOST_BAD = 0.9
+"""A limit is never higher: with a target below 0.93 an hour of nothing but failures would be no 14.4 budgets."""
+_WHERE = {
+    "availability": ("most failures in ", worst_step),
+    "latency": ("most of the time in ", slowest_step),
+    "retrieval": ("most often in ", emptiest_source),
+}
 SHORTEST_S = 5
 """A window of a drill has five scrapes at least, at one a second: a rate over fewer says nothing."""
 
@@ -152,10 +156,12 @@ def _burn_alerts(slo: Slo, slos: Slos, scale: float, runbooks: str) -> list[dict
     found = []
     for long_s, short_s, burn, severity in WINDOWS:
         long, short = window(long_s, scale), window(short_s, scale)
-        limit = f"{burn * slo.budget:.6g}"
+        most_bad = min(burn * slo.budget, MOST_BAD)
+        limit = f"{most_bad:.6g}"
         enough = f"{events(slo, long)[1]} >= {slo.min_events}"
         expr = f"({bad_share(slo, long)}) > {limit} and ({bad_share(slo, short)}) > {limit} and {enough}"
         title = slo.name.capitalize()
+        said, where = _WHERE[slo.name]
         found.append(
             {
                 "alert": f"Rag{title}BurnRate",
@@ -163,23 +169,16 @@ def _burn_alerts(slo: Slo, slos: Slos, scale: float, runbooks: str) -> list[dict
                 "labels": {"severity": severity, "slo": slo.name, "window": window(long_s)},
                 "annotations": {
                     "summary": (
-                        f"{{{{ $labels.service }}}} misses its {slo.name} objective of {slo.target:.4g}: "
-                        f"{{{{ $value | humanizePercentage }}}} bad over {long}, more than {burn:g} times the budget; "
-                        "most failures in " + _worst_step(long)
+                        f"{{{{ $labels.service }}}} misses its {slo.name} objective of {slo.target:g}: "
+                        f"{{{{ $value | humanizePercentage }}}} bad over {long}, "
+                        f"more than {most_bad / slo.budget:.3g} times the budget; "
+                        f"{said}{where(long)}"
                     ),
                     "runbook_url": f"{runbooks}#rag{slo.name}burnrate",
                 },
             }
         )
     return found
-
-
-def _worst_step(span: str) -> str:
-    query = (
-        'printf `topk(1, sum by (step, error_class) (increase(rag_query_errors_total{service="%s"}[' + span + "])))` "
-        "$labels.service"
-    )
-    return "{{ range " + query + " | query }}{{ .Labels.step }} ({{ .Labels.error_class }}){{ end }}"
 
 
 def _symptom(alert: Alert, slos: Slos, slow_s: float, scale: float, runbooks: str) -> dict[str, Any]:

@@ -131,6 +131,27 @@ def test_a_service_may_have_targets_of_its_own() -> None:
     assert "> 0.144 " in others[0]["expr"]
 
 
+def test_a_burn_rate_names_what_its_own_objective_is_about_and_fires_for_any_target() -> None:
+    low = {name: {"target": 0.8} for name in ("availability", "latency", "retrieval")}
+    rules = [
+        r for g in alert_rules(slos_of({"slos": low}, "test"))["groups"] for r in g["rules"] if "slo" in r["labels"]
+    ]
+    asked = {"availability": "rag_query_errors", "latency": "rag_query_critical_path", "retrieval": "rag_retrieval_req"}
+    for rule in rules:
+        if "alert" in rule:
+            assert (
+                f"topk(1, sum by ({'step' if 'query' in asked[rule['labels']['slo']] else 'data'}"
+                in rule["annotations"]["summary"]
+            )
+            assert asked[rule["labels"]["slo"]] in rule["annotations"]["summary"]
+            assert "$labels.service $labels.environment" in rule["annotations"]["summary"]
+            assert all(float(limit) < 1 for limit in re.findall(r"\) > (0?\.?\d[\d.]*) and", rule["expr"])), rule[
+                "expr"
+            ]
+    nines = slos_of({"slos": {"availability": {"target": 0.9999}}}, "test")
+    assert "objective of 0.9999:" in to_yaml(alert_rules(nines), "test")
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
