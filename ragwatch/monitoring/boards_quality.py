@@ -30,8 +30,10 @@ ERROR_RATE = share(total(_queries("error")), total(_queries(ANSWERED)))
 AVAILABILITY = share(total(_queries("=~ok|degraded")), total(_queries("=~ok|degraded|error|rejected")))
 HIT_RATE = share(total(_lookups("hit")), total(_lookups("=~hit|miss")))
 EMPTY_RATE = share(_retrievals("empty"), _retrievals("=~ok|empty|below_threshold"))
-_GOOD = total("increase(" + series("rag.judgements", scoped=True, target="retrieval", verdict="good") + "[$__range])")
-_JUDGED = total("increase(" + series("rag.judgements", scoped=True, target="retrieval") + "[$__range])")
+_GOOD = total(
+    "increase(" + series("rag.judgements", scoped=True, target="retrieval", verdict="good") + "[$__range])", "source"
+)
+_JUDGED = total("increase(" + series("rag.judgements", scoped=True, target="retrieval") + "[$__range])", "source")
 ACCURACY = share(_GOOD, _JUDGED)
 COST_RATE = total(rate(series("rag.cost", scoped=True, known="true"))) + " * 3600"
 _GOOD_ANSWERS = total(rate(series("rag.judgements", scoped=True, target="answer", verdict="good")))
@@ -52,8 +54,9 @@ OVERVIEW_BOARD = Board(
                   (Target(quantile(0.95, "rag.query.duration", outcome=ANSWERED), "p95"),), "s", "stat", 4, 4,
                   levels(2.5, 5.0), 0, link=LATENCY),
             Panel("Does it find the right documents?", "Share of judged retrievals that held a right document, over "
-                  "the time shown. No judgements: no figure; see Retrieval quality for health without labels.",
-                  (Target(ACCURACY, "accuracy"),), "percentunit", "stat", 4, 4, levels(0.8, 0.6, low_is_bad=True),
+                  "the time shown, by who judged: a probe, whose document is known to be there, is no label. No "
+                  "judgements: no figure; see Retrieval quality for health without labels.",
+                  (Target(ACCURACY, "{{source}}"),), "percentunit", "stat", 4, 4, levels(0.8, 0.6, low_is_bad=True),
                   0, 1, link=QUALITY),
             Panel("Does the cache help?", "Hits of all lookups. A fall means that the cache was emptied, that its key "
                   "changed, or that people ask other things.", (Target(HIT_RATE, "hit rate"),), "percentunit", "stat",
@@ -134,9 +137,10 @@ QUALITY_BOARD = Board(
     (
         ("Judged", (
             Panel("How accurate is retrieval?", "Good of all judged retrievals with Wilson's 95 % interval, over the "
-                  "time shown. A wide band: too few judgements to say.",
-                  (Target(wilson(_GOOD, _JUDGED, Z, "-"), "low"), Target(wilson(_GOOD, _JUDGED, Z, "+"), "high"),
-                   Target(ACCURACY, "accuracy")), "percentunit", width=12, low=0, high=1, band=True),
+                  "time shown, by who judged. A wide band: too few judgements to say. A band below the target: see "
+                  "what changed (the purple lines), then the worst queries (`ragwatch queries --bad`).",
+                  (Target(wilson(_GOOD, _JUDGED, Z, "-"), "{{source}} low"),
+                   Target(wilson(_GOOD, _JUDGED, Z, "+"), "{{source}} high"), Target(ACCURACY, "{{source}}")), "percentunit", width=12, low=0, high=1, band=True),
             Panel("How many judgements is that?", "Judgements by source: labels, people's feedback, probes, judges.",
                   (Target(total(rate(series("rag.judgements", scoped=True)), "target", "source", "verdict"),
                           "{{target}} {{source}} {{verdict}}"),), "short", width=12, low=0, stacked=True),
