@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from ragwatch.monitoring.panels import Board, Panel, Target, levels
-from ragwatch.monitoring.promql import nonzero, quantile, rate, series, share, total, wilson
+from ragwatch.monitoring.promql import budget_left, nonzero, quantile, rate, series, share, total, wilson
+from ragwatch.monitoring.slo import BUNDLED, slos_of
 
 OVERVIEW, LATENCY, QUALITY, RESILIENCE, COST, INGESTION, ITSELF = (
     "ragwatch-overview", "ragwatch-latency", "ragwatch-quality", "ragwatch-resilience", "ragwatch-cost",
     "ragwatch-ingestion", "ragwatch-itself",
 )  # fmt: skip
+_OBJECTIVES = slos_of(BUNDLED, "the bundled objectives")
+SLOS = {slo.name: slo for slo in _OBJECTIVES.slos}
+"""The panels' thresholds: those of ``dashboards/slo.yaml``."""
+FAST_BURN = 6
+"""So many times the budget is red: the slower of the two burns that page."""
 ANSWERED = "=~ok|degraded|error"
 Z = 1.96
 
@@ -38,25 +44,35 @@ ACCURACY = share(_GOOD, _JUDGED)
 COST_RATE = total(rate(series("rag.cost", scoped=True, known="true"))) + " * 3600"
 _GOOD_ANSWERS = total(rate(series("rag.judgements", scoped=True, target="answer", verdict="good")))
 
+_MAY_FAIL = SLOS["availability"].budget
+_MAY_BE_EMPTY = SLOS["retrieval"].budget
+_SLOW_S = SLOS["latency"].threshold_s or 5.0
+_RIGHT = _OBJECTIVES.accuracy_target
+
 OVERVIEW_BOARD = Board(
     OVERVIEW,
     "RAG: overview",
     "Is it up, is it right, is it fast, is it dear? Begin here; each tile leads to the dashboard that says why.",
     (
         ("Now", (
+            Panel("How much of each error budget is left?", "Of the objectives of your slo.yaml, over its window (30 days), "
+                  "of the service that has least. 100 %: nothing bad yet. Below 0: the objective is missed; stop what "
+                  "is risky and mend what the alerts name. No figure: the rules of `ragwatch rules` are not loaded.",
+                  tuple(Target(budget_left(name), name) for name in SLOS), "percentunit", "stat", 24, 4,
+                  levels(0.5, 0.0, low_is_bad=True), link=RESILIENCE),
             Panel("Is it up?", "Share of queries that were answered. Below target: look at errors by step, then at "
                   "Resilience.", (Target(AVAILABILITY, "availability"),), "percentunit", "stat", 4, 4,
-                  levels(0.995, 0.98, low_is_bad=True), 0, 1, link=RESILIENCE),
+                  levels(1 - _MAY_FAIL, 1 - FAST_BURN * _MAY_FAIL, low_is_bad=True), 0, 1, link=RESILIENCE),
             Panel("Does it fail?", "Failed of all answered queries. Look at the step below and its error class.",
-                  (Target(ERROR_RATE, "error rate"),), "percentunit", "stat", 4, 4, levels(0.01, 0.05), 0, 1,
+                  (Target(ERROR_RATE, "error rate"),), "percentunit", "stat", 4, 4, levels(_MAY_FAIL, FAST_BURN * _MAY_FAIL), 0, 1,
                   link=RESILIENCE),
             Panel("Is it fast?", "95 of 100 queries are faster than this. Look at Latency for the step that is slow.",
                   (Target(quantile(0.95, "rag.query.duration", outcome=ANSWERED), "p95"),), "s", "stat", 4, 4,
-                  levels(2.5, 5.0), 0, link=LATENCY),
+                  levels(_SLOW_S / 2, _SLOW_S), 0, link=LATENCY),
             Panel("Does it find the right documents?", "Share of judged retrievals that held a right document, over "
                   "the time shown, by who judged: a probe, whose document is known to be there, is no label. No "
                   "judgements: no figure; see Retrieval quality for health without labels.",
-                  (Target(ACCURACY, "{{source}}"),), "percentunit", "stat", 4, 4, levels(0.8, 0.6, low_is_bad=True),
+                  (Target(ACCURACY, "{{source}}"),), "percentunit", "stat", 4, 4, levels(_RIGHT, _RIGHT - 0.1, low_is_bad=True),
                   0, 1, link=QUALITY),
             Panel("Does the cache help?", "Hits of all lookups. A fall means that the cache was emptied, that its key "
                   "changed, or that people ask other things.", (Target(HIT_RATE, "hit rate"),), "percentunit", "stat",
@@ -79,7 +95,8 @@ OVERVIEW_BOARD = Board(
                         for q in (0.5, 0.95, 0.99)), "s", width=12, low=0, link=LATENCY),
             Panel("Does retrieval find nothing?", "Retrievals without a document, of all that worked. A jump: the index "
                   "lost documents, or a filter is too narrow.",
-                  (Target(EMPTY_RATE, "empty"),), "percentunit", width=12, low=0, link=QUALITY),
+                  (Target(EMPTY_RATE, "empty"),), "percentunit", width=12, low=0,
+                  levels=levels(_MAY_BE_EMPTY, FAST_BURN * _MAY_BE_EMPTY), link=QUALITY),
         )),
     ),
 )  # fmt: skip

@@ -8,7 +8,7 @@ import yaml
 
 from ragwatch.monitoring.alerts import ALERTS, Alert, emptiest_source, slowest_step, worst_step
 from ragwatch.monitoring.collector_alerts import COLLECTOR_ALERTS
-from ragwatch.monitoring.promql import increase, rate, series, share, total
+from ragwatch.monitoring.promql import BUDGET_LEFT, increase, rate, series, share, total
 from ragwatch.monitoring.slo import Slo, Slos
 
 BY = ("service", "environment")
@@ -51,20 +51,22 @@ def bad_share(slo: Slo, span: str) -> str:
     return share(bad, every)
 
 
-def events(slo: Slo, span: str) -> tuple[str, str]:
-    """(bad, all) events of an objective over a window, as increases."""
+def events(slo: Slo, span: str, *, scoped: bool = False) -> tuple[str, str]:
+    """(bad, all) events of an objective over a window, as increases; ``scoped``: of what a dashboard shows."""
+
+    def grown(name: str, suffix: str = "", **labels: str) -> str:
+        return total(increase(series(name, suffix, scoped=scoped, **labels), span), *BY)
+
     if slo.name == "retrieval":
-        bad = series("rag.retrieval.requests", result="=~empty|below_threshold")
-        every = series("rag.retrieval.requests", result="=~ok|empty|below_threshold")
-        return total(increase(bad, span), *BY), total(increase(every, span), *BY)
+        kept = "=~ok|empty|below_threshold"
+        bad = grown("rag.retrieval.requests", result="=~empty|below_threshold")
+        return bad, grown("rag.retrieval.requests", result=kept)
     if slo.name == "latency":
-        answered = series("rag.query.duration", "_count", outcome="=~ok|degraded|error")
-        quick = series("rag.query.duration", "_bucket", outcome="=~ok|degraded|error", le=_edge(slo.threshold_s))
-        every = total(increase(answered, span), *BY)
-        return f"({every} - {total(increase(quick, span), *BY)})", every
-    bad = series("rag.query.duration", "_count", outcome="=~error|rejected")
-    every = series("rag.query.duration", "_count", outcome="=~ok|degraded|error|rejected")
-    return total(increase(bad, span), *BY), total(increase(every, span), *BY)
+        every = grown("rag.query.duration", "_count", outcome="=~ok|degraded|error")
+        quick = grown("rag.query.duration", "_bucket", outcome="=~ok|degraded|error", le=_edge(slo.threshold_s))
+        return f"({every} - {quick})", every
+    bad = grown("rag.query.duration", "_count", outcome="=~error|rejected")
+    return bad, grown("rag.query.duration", "_count", outcome="=~ok|degraded|error|rejected")
 
 
 def _edge(threshold_s: float | None) -> str:
@@ -101,9 +103,7 @@ def recording_rules(scale: float = 1.0) -> dict[str, Any]:
 
 def alert_rules(slos: Slos, scale: float = 1.0, runbooks: str = RUNBOOKS) -> dict[str, Any]:
     """The burn-rate alerts of the objectives, then the symptom alerts."""
-    budgets = [
-        _record("rag:slo_budget_left:ratio", _budget_left(slo, slos, scale), **_labels(slo)) for slo in slos.slos
-    ]
+    budgets = [_record(BUDGET_LEFT, _budget_left(slo, slos, scale), **_labels(slo)) for slo in slos.slos]
     burns = [rule for slo in slos.slos for rule in _burn_alerts(slo, slos, scale, runbooks)]
     slow = next((slo.threshold_s for slo in slos.slos if slo.name == "latency" and slo.service is None), 5.0)
     symptoms = [_symptom(alert, slos, slow or 5.0, scale, runbooks) for alert in ALERTS]
@@ -149,7 +149,12 @@ def _only(expr: str, slo: Slo, slos: Slos) -> str:
 
 def _budget_left(slo: Slo, slos: Slos, scale: float) -> str:
     span = window(slos.window_days * 86400, scale)
-    return _only(f"1 - ({bad_share(slo, span)}) / {slo.budget:.6g}", slo, slos)
+    return _only(budget_left(slo, *events(slo, span)), slo, slos)
+
+
+def budget_left(slo: Slo, bad: str, every: str) -> str:
+    """The share of an objective's budget that is left: 1 nothing bad yet, 0 all of it used, below 0 it is missed."""
+    return f"1 - ({share(bad, every)}) / {slo.budget:.6g}"
 
 
 def _burn_alerts(slo: Slo, slos: Slos, scale: float, runbooks: str) -> list[dict[str, Any]]:

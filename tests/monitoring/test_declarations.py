@@ -57,7 +57,7 @@ def test_a_panel_asks_a_question_has_a_unit_and_says_what_to_do(board: Board, pa
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.uid)
 def test_a_dashboard_fits_and_survives_grafanas_own_reader(board: Board) -> None:
-    assert all(len(panels) <= 12 for _, panels in board.rows)
+    assert sum(len(panels) for _, panels in board.rows) <= 12
     assert len({panel.title for panel in board.panels}) == len(board.panels)
     text = dashboard_json(board)
     held = json.loads(text)

@@ -169,7 +169,7 @@ def test_pictures_of_an_agent_show_what_a_prometheus_says(stack: Stack) -> None:
     at = round(stack.drill.acts["index incomplete"] + 7.3, 3)  # Prometheus knows milliseconds
     samples = Samples()
     columns: dict[float, list[Shown]] = {}
-    for series in stack.prometheus.get("query", query='{__name__=~"(rag|ragwatch|gen_ai)_.*"}[200s]', time=at + 5)[
+    for series in stack.prometheus.get("query", query='{__name__=~"(rag|ragwatch|gen_ai)[_:].*"}[200s]', time=at + 5)[
         "result"
     ]:
         labels = dict(series["metric"])
