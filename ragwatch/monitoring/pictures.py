@@ -18,6 +18,8 @@ from ragwatch.errors import RagwatchError
 from ragwatch.monitoring.panels import Board, Panel
 
 MAX_SERIES = 12
+MAX_FLAT = 5
+"""Of more lines than that those that are 0 all the time are left out."""
 POINTS = 240
 _COLUMNS = 24
 _UNITS = {
@@ -166,8 +168,11 @@ def _draw(axes: Any, panel: Panel, source: Source) -> bool:
 
 
 def _curves(axes: Any, panel: Panel, series: list[Series], scale: float, source: Source) -> None:
+    top = max((abs(v) for line in series for v in line.values if math.isfinite(v)), default=0.0)
+    factor, unit = next(((size, name) for size, name in _LARGE.get(panel.unit, ()) if top >= 2 * size), (1.0, None))
+    scale /= factor
     ranked = sorted(series, key=lambda line: -max((v for v in line.values if math.isfinite(v)), default=0.0))
-    lines = ranked[:MAX_SERIES]
+    lines = _moving(ranked)[:MAX_SERIES]
     if panel.band:
         lines = [line for line in lines if not line.name.endswith((" low", " high"))]
         _bands(axes, series, [line.name for line in lines], scale, source)
@@ -188,17 +193,23 @@ def _curves(axes: Any, panel: Panel, series: list[Series], scale: float, source:
         axes.set_ylim(-0.1, 2.2)
     if panel.kind != "state" and not any(v > 0 for line in lines for v in line.values if math.isfinite(v)):
         axes.set_ylim(top=(panel.high or 1) * scale)  # a flat line at 0 needs a scale that says so
-    top = max((abs(v) for line in lines for v in line.values if math.isfinite(v)), default=0.0)
-    factor, unit = next(((size, name) for size, name in _LARGE.get(panel.unit, ()) if top >= 2 * size), (1.0, None))
-    if unit is not None:
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value / factor:,.4g}")
     axes.set_ylabel(unit or _UNITS.get(panel.unit, panel.unit), fontsize=8)
-    if panel.levels and panel.kind == "timeseries" and unit is None:
+    if panel.levels and panel.kind == "timeseries":
         _borders(axes, panel, scale)
     axes.legend(
         fontsize=7, loc="upper left", bbox_to_anchor=(-0.01, -0.09), ncols=max(2, panel.width // 4), frameon=False,
         borderpad=0.2, labelspacing=0.3, columnspacing=1.2,
     )  # fmt: skip
+
+
+def _moving(lines: list[Series]) -> list[Series]:
+    """Without the lines that are 0 all the time, where a few move and a legend of all says nothing.
+
+    >>> [line.name for line in _moving([Series(str(n), [0], [n % 6 == 1]) for n in range(9)])]
+    ['1', '7']
+    """
+    moving = [line for line in lines if any(line.values)]
+    return moving or lines[:1] if len(lines) > MAX_FLAT else lines
 
 
 def _borders(axes: Any, panel: Panel, scale: float) -> None:
