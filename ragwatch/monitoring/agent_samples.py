@@ -30,7 +30,7 @@ def _unrecorded() -> dict[str, str]:
     }
 
 
-_UNRECORDED = _unrecorded()
+UNRECORDED = _unrecorded()
 
 
 class AgentSource:
@@ -44,7 +44,7 @@ class AgentSource:
 
     def series(self, expression: str, legend: str) -> list[Series]:
         """The series of one query over the time; ``RagwatchError`` for what needs a Prometheus."""
-        node = parse(filled(_UNRECORDED.get(expression, expression), self._service, self.end - self.start, self._step))
+        node = parse(filled(UNRECORDED.get(expression, expression), self._service, self.end - self.start, self._step))
         lines: dict[tuple[tuple[str, str], ...], tuple[list[float], list[float]]] = {}
         for number in range(int((self.end - self.start) / self._step) + 1):
             at = self.start + number * self._step
