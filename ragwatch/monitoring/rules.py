@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import yaml
@@ -21,6 +22,8 @@ WINDOWS = (
     (86400.0, 7200.0, 3.0, "ticket"),
     (259200.0, 21600.0, 1.0, "ticket"),
 )
+SLOW_S = 5.0
+"""Where no objective says what slow is."""
 MOST_BAD = 0.9
 """A limit is never higher: with a target below 0.93 an hour of nothing but failures would be no 14.4 budgets."""
 _WHERE = {
@@ -105,8 +108,16 @@ def alert_rules(slos: Slos, scale: float = 1.0, runbooks: str = RUNBOOKS) -> dic
     """The burn-rate alerts of the objectives, then the symptom alerts."""
     budgets = [_record(BUDGET_LEFT, _budget_left(slo, slos, scale), **_labels(slo)) for slo in slos.slos]
     burns = [rule for slo in slos.slos for rule in _burn_alerts(slo, slos, scale, runbooks)]
-    slow = next((slo.threshold_s for slo in slos.slos if slo.name == "latency" and slo.service is None), 5.0)
-    symptoms = [_symptom(alert, slos, slow or 5.0, scale, runbooks) for alert in ALERTS]
+    slow = [slo for slo in slos.slos if slo.name == "latency"]
+    if all(slo.service is not None for slo in slow):
+        slow.insert(0, Slo("latency", 0.95, threshold_s=SLOW_S))
+    symptoms = []
+    for alert in ALERTS:
+        for slo in slow if "{slow}" in alert.expr else slow[:1]:
+            rule = _symptom(alert, slos, slo.threshold_s or SLOW_S, scale, runbooks)
+            if "{slow}" in alert.expr:
+                rule |= {"expr": _only(rule["expr"], slo, slos), "labels": rule["labels"] | _service(slo)}
+            symptoms.append(rule)
     interval = window(15, scale, least_s=1) if scale < 1 else "30s"
     return {
         "groups": [
@@ -134,17 +145,31 @@ def _record(name: str, expr: str, **labels: str) -> dict[str, Any]:
 
 
 def _labels(slo: Slo) -> dict[str, str]:
-    return {"slo": slo.name}
+    return {"slo": slo.name, **_service(slo)}
+
+
+def _service(slo: Slo) -> dict[str, str]:
+    """The series' own label again: promtool takes two rules of one name and the same labels for duplicates."""
+    return {} if slo.service is None else {"service": slo.service}
 
 
 def _only(expr: str, slo: Slo, slos: Slos) -> str:
     """An expression for the services that an objective is for."""
     if slo.service is not None:
-        return f'({expr}) and on (service) label_replace(vector(1), "service", "{slo.service}", "", "")'
+        return f"({expr}) and on (service) {_named(slo.service)}"
     others = slos.special.get(slo.name, ())
     for service in others:
-        expr = f'({expr}) unless on (service) label_replace(vector(1), "service", "{service}", "", "")'
+        expr = f"({expr}) unless on (service) {_named(service)}"
     return expr
+
+
+def _named(service: str) -> str:
+    """One series that has the service's name: ``$`` of a replacement and quotes are doubled or escaped.
+
+    >>> _named("bot")
+    'label_replace(vector(1), "service", "bot", "", "")'
+    """
+    return f'label_replace(vector(1), "service", {json.dumps(service.replace("$", "$$"), ensure_ascii=False)}, "", "")'
 
 
 def _budget_left(slo: Slo, slos: Slos, scale: float) -> str:
@@ -171,7 +196,7 @@ def _burn_alerts(slo: Slo, slos: Slos, scale: float, runbooks: str) -> list[dict
             {
                 "alert": f"Rag{title}BurnRate",
                 "expr": _only(expr, slo, slos),
-                "labels": {"severity": severity, "slo": slo.name, "window": window(long_s)},
+                "labels": {"severity": severity, "window": window(long_s), **_labels(slo)},
                 "annotations": {
                     "summary": (
                         f"{{{{ $labels.service }}}} misses its {slo.name} objective of {slo.target:g}: "

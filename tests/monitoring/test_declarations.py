@@ -35,6 +35,9 @@ _NAME = re.compile(r"\b((?:rag|ragwatch|gen_ai)_[a-z_]+)(?=[{\[\s)]|$)")
 
 LABELS = {label.prometheus for m in METRICS.values() for label in m.labels}
 
+OWN = {"availability": {"target": 0.999}, "latency": {"threshold_s": 30}}
+SPECIAL = {**BUNDLED, "services": {'a "bot"': OWN, "other": OWN}}
+
 
 def names_in(expression: str) -> set[str]:
     return set(_NAME.findall(expression)) - LABELS
@@ -87,6 +90,7 @@ def test_rules_are_prometheus_rules(tmp_path: Path) -> None:
         "alerts.yml": to_yaml(alert_rules(load_slos(ROOT / "dashboards" / "slo.yaml")), "a"),
         "drill.yml": to_yaml(alert_rules(slos_of(BUNDLED, "b"), 0.001), "b"),
         "recording.yml": to_yaml(recording_rules(), "c"),
+        "special.yml": to_yaml(alert_rules(slos_of(SPECIAL, "d")), "d"),
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)
@@ -129,6 +133,14 @@ def test_a_service_may_have_targets_of_its_own() -> None:
     assert (len(mine), len(others)) == (4, 4)
     assert "> 0.0144 " in mine[0]["expr"]
     assert "> 0.144 " in others[0]["expr"]
+
+
+def test_a_service_that_may_be_slow_is_slow_by_its_own_objective() -> None:
+    slos = slos_of({**BUNDLED, "services": {"bot": {"latency": {"threshold_s": 30}}}}, "test")
+    rules = [r for g in alert_rules(slos)["groups"] for r in g["rules"] if r.get("alert") == "RagSlow"]
+    assert [re.findall(r"> (\d+) and sum", rule["expr"]) for rule in rules] == [["5"], ["30"]]
+    assert 'unless on (service) label_replace(vector(1), "service", "bot"' in rules[0]["expr"]
+    assert 'and on (service) label_replace(vector(1), "service", "bot"' in rules[1]["expr"]
 
 
 def test_a_burn_rate_names_what_its_own_objective_is_about_and_fires_for_any_target() -> None:
