@@ -64,7 +64,10 @@ FIRST_CHUNK_BUCKETS: Final = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 )  # fmt: skip
 DOCUMENT_BUCKETS: Final = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 20.0, 50.0, 100.0)
-SCORE_BUCKETS: Final = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
+SCORE_BUCKETS: Final = (
+    0.0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0,
+)  # fmt: skip
+"""Those below 0.1 are for reciprocal rank fusion, whose best score is 1/61 for each list."""
 AGE_BUCKETS: Final = (3600.0, 21600.0, 86400.0, 604800.0, 2592000.0, 7776000.0, 31536000.0)
 COMMIT_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -133,6 +136,7 @@ _DECLARED: Final = (
     Metric(
         "rag.retrieval.requests", "counter", "{request}", "Retrievals by result.",
         _app(DATA_SOURCE, Label("result", RETRIEVAL_RESULTS, meaning="what came of the retrieval")),
+        absent="nothing was retrieved, or every answer came from a cache",
     ),
     Metric("rag.retrieval.documents", "histogram", "{document}", "Documents of a retrieval.", _app(DATA_SOURCE), DOCUMENT_BUCKETS),
     Metric(
@@ -207,24 +211,26 @@ _DECLARED: Final = (
         "rag.breaker.shared", "gauge", "{instance}", "Processes whose breaker shares its state with the others; the rest of them decide alone.",
         _app(BREAKER), absent="no breaker of the app was given a store to share its state through",
     ),
-    Metric("rag.breaker.open_time", "counter", "s", "Time that a breaker was open.", _app(BREAKER)),
+    Metric("rag.breaker.open_time", "counter", "s", "Time that a breaker was open.", _app(BREAKER), absent="the app has no breaker"),
     Metric(
         "rag.retry.calls", "counter", "{call}", "Calls under a retry policy by result.",
         _app(RETRY_OPERATION, Label("result", ("ok", "exhausted", "not_retryable", "budget", "deadline"), meaning="how it ended")),
     ),
-    Metric("rag.retry.attempts", "counter", "{attempt}", "Attempts of calls under a retry policy.", _app(RETRY_OPERATION)),
+    Metric("rag.retry.attempts", "counter", "{attempt}", "Attempts of calls under a retry policy.", _app(RETRY_OPERATION), absent="no call was made under a retry policy"),
     Metric("rag.retry.wasted", "counter", "s", "Time in attempts that failed and in waits between attempts.", _app(RETRY_OPERATION)),
-    Metric("rag.limit.rejected", "counter", "{call}", "Calls that a limit turned away.", _app(LIMIT, REASON)),
-    Metric("rag.limit.concurrency", "gauge", "{call}", "Calls that a limit lets run at once.", _app(LIMIT)),
-    Metric("rag.ingest.documents", "counter", "{document}", "Documents by what became of them.", _app(PIPELINE, INGEST_OUTCOME)),
+    Metric("rag.limit.rejected", "counter", "{call}", "Calls that a limit turned away.", _app(LIMIT, REASON), absent="the app has no limit"),
+    Metric("rag.limit.concurrency", "gauge", "{call}", "Calls that a limit lets run at once.", _app(LIMIT), absent="the app has no limit"),
+    Metric("rag.ingest.documents", "counter", "{document}", "Documents by what became of them.", _app(PIPELINE, INGEST_OUTCOME), absent="no ingestion has run"),
     Metric("rag.ingest.duration", "histogram", "s", "Time that a document took.", _app(PIPELINE, INGEST_OUTCOME), DURATION_BUCKETS),
-    Metric("rag.ingest.backlog", "gauge", "{document}", "Documents that wait.", _app(PIPELINE)),
-    Metric("rag.ingest.oldest", "gauge", "s", "Age of the document that waits longest.", _app(PIPELINE), combine="max"),
+    Metric("rag.ingest.backlog", "gauge", "{document}", "Documents that wait.", _app(PIPELINE), absent="no ingestion has run"),
+    Metric("rag.ingest.oldest", "gauge", "s", "Age of the document that waits longest.", _app(PIPELINE), combine="max", absent="no ingestion has run"),
     Metric(
         "rag.app.info", "gauge", "", "What the app runs: a change of a label is a deployment.",
-        _app(*(Label(name, bound=50, meaning=name.replace("_", " ")) for name in (
-            "version", "config_hash", "index_version", "embedding_model", "prompt_version"))),
-        combine="max",
+        _app(*(Label(name, bound=50, meaning=meaning) for name, meaning in (
+            ("version", "service.version of the app"), ("config_hash", "a hash of its configuration"),
+            ("index_version", "the index that it asks"), ("embedding_model", "the model that embeds questions"),
+            ("prompt_version", "the prompt that it answers with")))),
+        combine="max", absent="no SDK has reported; a label that is empty: the app did not say it",
     ),
     Metric("ragwatch.sdk.lost", "counter", "{item}", "Telemetry that the SDK dropped.", _app(SIGNAL, REASON), absent="no SDK has reported; 0 says that nothing was lost"),
     Metric(
@@ -233,14 +239,14 @@ _DECLARED: Final = (
     ),
     Metric("ragwatch.agent.received", "counter", "{item}", "Spans, points and records taken from the inbox.", (SIGNAL, TRANSPORT)),
     Metric("ragwatch.agent.refused", "counter", "{request}", "Requests that were turned away.", (TRANSPORT, REASON)),
-    Metric("ragwatch.agent.inbox.rows", "gauge", "{row}", "Requests in the inbox.", ()),
-    Metric("ragwatch.agent.inbox.bytes", "gauge", "By", "Size of the inbox on disk.", ()),
-    Metric("ragwatch.agent.inbox.oldest", "gauge", "s", "Age of the oldest request that is not yet processed.", ()),
-    Metric("ragwatch.agent.lag", "gauge", "{row}", "Requests that a reader of the inbox has still to take.", (CONSUMER,)),
+    Metric("ragwatch.agent.inbox.rows", "gauge", "{row}", "Requests in the inbox.", (), absent="no agent is scraped"),
+    Metric("ragwatch.agent.inbox.bytes", "gauge", "By", "Size of the inbox on disk.", (), absent="no agent is scraped"),
+    Metric("ragwatch.agent.inbox.oldest", "gauge", "s", "Age of the oldest request that is not yet processed.", (), absent="no agent is scraped"),
+    Metric("ragwatch.agent.lag", "gauge", "{row}", "Requests that a reader of the inbox has still to take.", (CONSUMER,), absent="no agent is scraped; of `forward`: it has no upstream"),
     Metric("ragwatch.agent.commit.duration", "histogram", "s", "Time of a commit of the inbox or the pipeline.", (
         Label("store", ("inbox", "pipeline"), meaning="which file"),), COMMIT_BUCKETS),
     Metric("ragwatch.agent.forwarded", "counter", "{request}", "Requests sent upstream by result.", (
-        Label("upstream", bound=10, meaning="host and port"), Label("result", bound=20, meaning="what came of it"))),
+        Label("upstream", bound=10, meaning="host and port"), Label("result", bound=20, meaning="what came of it")), absent="the agent has no upstream, or has sent nothing"),
     Metric("ragwatch.agent.dead_letters", "counter", "{request}", "Requests set aside for good.", (REASON,)),
     Metric("ragwatch.agent.decode_errors", "counter", "{request}", "Requests that could not be read.", (REASON,)),
     Metric("ragwatch.agent.unreadable", "counter", "{value}", "Packed attributes that are neither JSON nor Python: that field is unknown.", (
@@ -249,9 +255,10 @@ _DECLARED: Final = (
     Metric("ragwatch.agent.duplicates", "counter", "{item}", "What came twice and was counted once.", (REASON,)),
     Metric("ragwatch.agent.late", "counter", "{span}", "Steps that came after their query was complete.", (REASON,)),
     Metric("ragwatch.agent.label_overflow", "counter", "{value}", "Label values over the bound, shown as other.", (
-        Label("label", bound=50, meaning="which label"),)),
+        Label("label", bound=50, meaning="which label"),), absent="no agent is scraped; 0 says that no label ran over"),
     Metric("ragwatch.build.info", "gauge", "", "Which ragwatch runs.", (
-        Label("version", bound=10, meaning="ragwatch's version"), Label("python", bound=10, meaning="Python's version")), combine="max"),
+        Label("version", bound=10, meaning="ragwatch's version"), Label("python", bound=10, meaning="Python's version")), combine="max",
+        absent="no agent is scraped: every other absence says nothing then"),
 )  # fmt: skip
 
 METRICS: Final[dict[str, Metric]] = {metric.name: metric for metric in _DECLARED}
@@ -312,8 +319,10 @@ KPIS: Final = (
         Ratio("rag.breaker.calls", "result", ("rejected",)), Ratio("rag.breaker.calls"), by="breaker"),
     Kpi("retry_amplification", "Do retries pile up?", "rag.retry.attempts / rag.retry.calls; along a path it multiplies",
         Ratio("rag.retry.attempts"), Ratio("rag.retry.calls"), by="operation"),
-    Kpi("cost_per_good_answer", "What does a good answer cost?", "rag.cost / good answers",
-        Ratio("rag.cost"), Ratio("rag.judgements", "verdict", ("good",))),
+    Kpi("cost_per_good_answer", "What does a good answer cost?",
+        "rag.cost (known=true) / (queries answered × good / judged answers): not every answer is judged",
+        Ratio("rag.cost", "known", ("true",)), Ratio("rag.query.duration", "outcome", ("ok", "degraded")),
+        absent="no cost is known, or no answer was judged"),
     Kpi("token_coverage", "Are the token counts whole?", "calls with known tokens / all model calls",
         Ratio("rag.usage.calls", "known", ("true",)), Ratio("rag.usage.calls")),
 )  # fmt: skip

@@ -21,7 +21,7 @@ EPILOG = """examples:
   ragwatch rules --window-scale 0.01 > drill.yml       all windows a hundred times shorter
   ragwatch rules --test-fire RagBreakerOpen --alertmanager http://127.0.0.1:9093
 
-exit codes: 0 done, 1 Alertmanager cannot be reached, 2 an argument or the file is wrong"""
+exit codes: 0 done, 2 Alertmanager cannot be reached, or an argument or the file is wrong"""
 
 
 def add_parser(subparsers: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ragwatch.catalogue import metric, prometheus_name
+from ragwatch.catalogue import LABEL_SOURCE, metric, prometheus_name
 from ragwatch.errors import RagwatchError
 from ragwatch.monitoring.boards import BOARDS, CHANGES
 from ragwatch.monitoring.panels import Board, Panel, Target
@@ -145,9 +145,25 @@ def _panel(panel: Panel) -> Any:
             made = made.stacking(common.StackingConfig().mode(shared.StackingMode.NORMAL).group("A"))
         if panel.levels:
             made = made.thresholds_style(common.GraphThresholdsStyleConfig().mode(shared.GraphThresholdsStyleMode.LINE))
+    for source in LABEL_SOURCE.values if panel.band else ():
+        made = _band(made, source)
     for place, target in enumerate(panel.targets):
         made = made.with_target(_target(target, place, panel.kind))
     return made
+
+
+def _band(panel: Any, name: str) -> Any:
+    """Fill between ``name low`` and ``name high``, which have no lines and no legend of their own."""
+    from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
+
+    bound = [
+        DynamicConfigValue("custom.lineWidth", 0),
+        DynamicConfigValue("custom.fillOpacity", 0),
+        DynamicConfigValue("custom.hideFrom", {"legend": True, "tooltip": False, "viz": False}),
+    ]
+    filled = [bound[0], DynamicConfigValue("custom.fillOpacity", 20), bound[2]]
+    filled.append(DynamicConfigValue("custom.fillBelowTo", f"{name} low"))
+    return panel.override_by_name(f"{name} low", bound).override_by_name(f"{name} high", filled)
 
 
 def _target(target: Target, place: int, kind: str) -> Any:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from ragwatch.catalogue import KPIS, METRICS, Kpi, Label, Metric, prometheus_name
+from ragwatch.catalogue import ENVIRONMENT, KPIS, METRICS, SERVICE, Kpi, Label, Metric, prometheus_name
 from ragwatch.kpi.zeros import RULES, Zeros
 
 _HEAD = """# Metrics and KPIs
 
 This page is generated from `ragwatch/catalogue.py` by `ragwatch codegen`; change it there.
 
-Series of `rag.*`, `gen_ai.*` and `ragwatch.sdk.*` carry `service` and `environment`. Counters and histograms are
+Series of `rag.*`, `gen_ai.*` and `ragwatch.sdk.*` carry `service` (`service.name` of the app) and `environment`
+(`deployment.environment.name`). A label that is empty says that it is unknown. Counters and histograms are
 cumulative and add up over processes and replicas; gauges are for state alone. A label value over its bound becomes
 `other`, and `ragwatch_agent_label_overflow_total` counts it. Users, questions, sessions, documents and traces are never
 labels; histograms marked *exemplars* carry trace ids in OpenMetrics and OTLP.
@@ -41,6 +42,11 @@ def _metric(metric: Metric) -> str:
     lines.append(f"- Prometheus: `{name}`; {metric.kind}" + (f", unit `{metric.unit}`" if metric.unit else ""))
     if metric.labels:
         lines.append("- labels: " + ", ".join(_label(label) for label in metric.labels))
+        lines += [
+            f"  - `{label.prometheus}`: {label.meaning}"
+            for label in metric.labels
+            if label not in (SERVICE, ENVIRONMENT)
+        ]
     if metric.buckets:
         edges = " ".join(f"{edge:g}" for edge in metric.buckets)
         lines.append(f"- buckets: {edges}" + ("; exemplars" if metric.exemplars else ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ragwatch.monitoring.alerts import ALERTS
 from ragwatch.monitoring.collector_alerts import COLLECTOR_ALERTS
 from ragwatch.monitoring.drill import EXPECTED
-from ragwatch.monitoring.rules import WINDOWS, window
+from ragwatch.monitoring.rules import MOST_BAD, WINDOWS, window
 
 _HEAD = """# Runbooks
 
@@ -17,11 +17,12 @@ shorter, for a drill.
 _BURN = """## Rag{title}BurnRate
 
 **What it means.** {meaning} The error budget of the objective (`dashboards/slo.yaml`) is being used up too fast:
-{windows}. Both windows must be over the limit, so that it fires soon and stops soon.
+{windows}. Both windows must be over the limit, so that it fires soon and stops soon. For a target
+so low that no outage burns so fast ({least:.2f} and below for the first pair), the limit is {most_bad:.0%} bad.
 
 **Look first.** `{first}`
 
-**What usually fixes it.** See the alert of the symptom that fires beside it, and the step that the summary names.
+**What usually fixes it.** See the alert of the symptom that fires beside it, and where the summary says it happens.
 """
 
 _OBJECTIVES = (
@@ -50,8 +51,13 @@ def runbooks_page() -> str:
         f"{burn:g} times over {window(long)} and {window(short)} ({severity})"
         for long, short, burn, severity in WINDOWS
     )
+    least = 1 - MOST_BAD / WINDOWS[0][2]
     for name, meaning, first in _OBJECTIVES:
-        parts.append(_BURN.format(title=name.capitalize(), meaning=meaning, windows=windows, first=first))
+        parts.append(
+            _BURN.format(
+                title=name.capitalize(), meaning=meaning, windows=windows, first=first, least=least, most_bad=MOST_BAD
+            )
+        )
     for alert in (*ALERTS, *COLLECTOR_ALERTS):
         acts = [expected.act for expected in EXPECTED if expected.alert == alert.name]
         act = f"\n\n**In the demo's outage** it is fired by: {', '.join(acts)} ([drill](drill.md))." if acts else ""

@@ -17,7 +17,7 @@ ANSWERED = ("ok", "degraded", "error")
 class RAGMetrics:
     """The KPIs of a state. ``n`` holds the number of observations behind each figure; times are seconds.
 
-    ``retrieval_accuracy`` is the share of judged retrievals that were good, with its interval in
+    ``retrieval_accuracy`` is the share of judged retrievals (but for probes) that were good, with its interval in
     ``retrieval_accuracy_interval``; ``recall_at_k`` and ``mrr`` come from labelled queries.
     """
 
@@ -147,9 +147,17 @@ class _View:
         return total
 
     def judged(self, verdict: str) -> float:
-        target, at = _position("rag.judgements", "target"), _position("rag.judgements", "verdict")
-        cells = self.cells("rag.judgements")
-        return float(sum(cell for key, cell in cells if key[target] == "retrieval" and key[at] == verdict))
+        """Judgements of retrievals; not those of probes, whose document is known to be there and which nobody asked."""
+        wanted = {"target": "retrieval", "verdict": verdict}
+        places = {_position("rag.judgements", name): value for name, value in wanted.items()}
+        source = _position("rag.judgements", "source")
+        return float(
+            sum(
+                cell
+                for key, cell in self.cells("rag.judgements")
+                if key[source] != "probe" and all(key[place] == value for place, value in places.items())
+            )
+        )
 
     def means(self, name: str) -> dict[str, Estimate]:
         position = _position(name, "k")

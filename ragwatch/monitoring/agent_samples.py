@@ -11,11 +11,26 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ragwatch.errors import RagwatchError
 from ragwatch.monitoring.pictures import Series, filled, named
+from ragwatch.monitoring.promql import budget_left
 from ragwatch.monitoring.promql_eval import Samples, Shown, evaluate
 from ragwatch.monitoring.promql_tree import parse
+from ragwatch.monitoring.rules import budget_left as computed
+from ragwatch.monitoring.rules import events
+from ragwatch.monitoring.slo import BUNDLED, slos_of
 
 PERIOD_S = 1.0
 POINTS = 240
+
+
+def _unrecorded() -> dict[str, str]:
+    """What Prometheus' rules record, by the query that reads it: with the bundled objectives, over the time watched."""
+    return {
+        budget_left(slo.name): f"min({computed(slo, *events(slo, '$__range', scoped=True))})"
+        for slo in slos_of(BUNDLED, "the bundled objectives").slos
+    }
+
+
+UNRECORDED = _unrecorded()
 
 
 class AgentSource:
@@ -29,7 +44,7 @@ class AgentSource:
 
     def series(self, expression: str, legend: str) -> list[Series]:
         """The series of one query over the time; ``RagwatchError`` for what needs a Prometheus."""
-        node = parse(filled(expression, self._service, self.end - self.start, self._step))
+        node = parse(filled(UNRECORDED.get(expression, expression), self._service, self.end - self.start, self._step))
         lines: dict[tuple[tuple[str, str], ...], tuple[list[float], list[float]]] = {}
         for number in range(int((self.end - self.start) / self._step) + 1):
             at = self.start + number * self._step

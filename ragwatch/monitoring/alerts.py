@@ -45,22 +45,37 @@ def _enough(what: str, n: int, window: str = "{w}", by: tuple[str, ...] = BY) ->
     return f"{total(increase(what, window), *by)} >= {n}"
 
 
-def _worst(labels: str) -> str:
+def most(metric: str, by: tuple[str, ...], span: str, shown: str, **labels: str) -> str:
+    """A template that names the labels of the series that grew most, in the alert's own service and environment.
+
+    >>> most("rag.query.critical_path", ("step",), "5m", "{{ .Labels.step }}")[:96]
+    '{{ range printf `topk(1, sum by (step) (increase(rag_query_critical_path_seconds_total{service="'
+    """
+    wanted = {"service": "%s", "environment": "%s", **labels}
+    grown = increase(series(metric, "", scoped=False, **wanted), span)
+    query = f"topk(1, {total(grown, *by)} > 0)"
+    return f"{{{{ range printf `{query}` $labels.service $labels.environment | query }}}}{shown}{{{{ end }}}}"
+
+
+def worst_step(span: str) -> str:
     """A template that names the step that fails most, and how."""
-    query = (
-        'printf `topk(1, sum by (step, error_class) (increase(rag_query_errors_total{service="%s"}[' + "{w}" + "])))` "
-        "$labels.service"
+    return most("rag.query.errors", ("step", "error_class"), span, "{{ .Labels.step }} ({{ .Labels.error_class }})")
+
+
+def slowest_step(span: str) -> str:
+    """A template that names the step that queries wait for most."""
+    return most("rag.query.critical_path", ("step",), span, "{{ .Labels.step }}")
+
+
+def emptiest_source(span: str) -> str:
+    """A template that names the data source that finds nothing most often."""
+    return most(
+        "rag.retrieval.requests", ("data_source",), span, "{{ .Labels.data_source }}", result="=~empty|below_threshold"
     )
-    return "{{ range " + query + " | query }}{{ .Labels.step }} ({{ .Labels.error_class }}){{ end }}" + labels
 
 
-_SLOWEST = (
-    '{{ range printf `topk(1, sum by (step) (increase(rag_query_critical_path_seconds_total{service="%s"}[{w}])))` '
-    "$labels.service | query }}{{ .Labels.step }}{{ end }}"
-)
-_SUFFERS = (
-    '{{ range printf `topk(1, sum by (step) (increase(rag_step_calls_total{step!~"query|tool", '
-    'outcome=~"error|rejected|degraded", service="%s"}[{w}])))` $labels.service | query }}{{ .Labels.step }}{{ end }}'
+_SUFFERS = most(
+    "rag.step.calls", ("step",), "{w}", "{{ .Labels.step }}", step="!~query|tool", outcome="=~error|rejected|degraded"
 )
 _ERRORS = total(rate(series("rag.query.errors"), "{w}"), *BY, "step")
 _ALL = total(rate(_count(ANSWERED), "{w}"), *BY)
@@ -117,7 +132,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
         "RagErrorRate", "page",
         f"{_ERRORS} / on (service, environment) group_left () ({_ALL} > 0) > 0.1 "
         f"and on (service, environment) {_enough(_count(ANSWERED), 20)}", 300, 60,
-        "{{ $value | humanizePercentage }} of {{ $labels.service }}'s queries fail in {{ $labels.step }}; most in " + _worst(""),
+        "{{ $value | humanizePercentage }} of {{ $labels.service }}'s queries fail in {{ $labels.step }}; most in " + worst_step("{w}"),
         "One step was the cause of the failure of more than one query in ten over five minutes.",
         "topk(5, sum by (step, error_class) (rate(rag_query_errors_total[5m])))",
         "The step's dependency: restart or fail over what it calls; `rate_limited`: lower the load or ask for more quota; "
@@ -194,7 +209,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
         "RagSlow", "ticket",
         f"histogram_quantile(0.95, {total(rate(series('rag.query.duration', '_bucket', outcome=ANSWERED), '{w}'), 'le', *BY)}) > {{slow}} "
         f"and {_enough(_count(ANSWERED), 20)}", 600, 120,
-        "95 of 100 queries of {{ $labels.service }} take up to {{ $value | humanizeDuration }}; most of it in " + _SLOWEST,
+        "95 of 100 queries of {{ $labels.service }} take up to {{ $value | humanizeDuration }}; most of it in " + slowest_step("{w}"),
         "The slow end of the queries is slower than the objective's threshold.",
         "topk(3, sum by (step) (rate(rag_query_critical_path_seconds_total[10m])))",
         "The step with most of the critical path: a slow model, a retriever without its index in memory, a retry that waits.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["stat", "timeseries", "table", "heatmap", "state", "bars"]
+Kind = Literal["stat", "timeseries", "heatmap", "state"]
 Level = tuple[float | None, str]
 """(from which value on, colour); the first begins at None."""
 
@@ -19,7 +19,6 @@ class Target:
     expr: str
     legend: str = ""
     exemplars: bool = False
-    hidden_by_default: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Panel:
     link: str = ""
     """The uid of the dashboard to look at next."""
     band: bool = False
-    """The first two targets are the bounds of an interval."""
+    """A series ``x`` has its interval from ``x low`` to ``x high``; ``x`` is a value of the label ``source``."""
 
 
 @dataclass(frozen=True, slots=True)

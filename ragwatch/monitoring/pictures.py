@@ -18,6 +18,8 @@ from ragwatch.errors import RagwatchError
 from ragwatch.monitoring.panels import Board, Panel
 
 MAX_SERIES = 12
+MAX_FLAT = 5
+"""Of more lines than that those that are 0 all the time are left out."""
 POINTS = 240
 _COLUMNS = 24
 _UNITS = {
@@ -106,7 +108,7 @@ def draw_board(board: Board, source: Source, path: Path) -> list[str]:
     figure = plt.figure(figsize=(18, height))
     grid = figure.add_gridspec(
         len(rows), 1, height_ratios=[row[0].height for row in rows], left=0.05, right=0.985, top=1 - 0.75 / height,
-        bottom=0.4 / height, hspace=0.3,
+        bottom=0.75 / height, hspace=0.42,
     )  # fmt: skip
     empty = []
     for place, row in enumerate(rows):
@@ -155,7 +157,7 @@ def _draw(axes: Any, panel: Panel, source: Source) -> bool:
         return True
     scale = 100.0 if panel.unit == "percentunit" else 1.0
     if panel.kind == "heatmap":
-        _heatmap(axes, series, source)
+        _heatmap(axes, panel, series, source)
     else:
         _curves(axes, panel, series, scale, source)
     axes.xaxis.set_major_formatter(lambda at, _: datetime.fromtimestamp(at + source.start, UTC).strftime("%H:%M:%S"))
@@ -166,15 +168,14 @@ def _draw(axes: Any, panel: Panel, source: Source) -> bool:
 
 
 def _curves(axes: Any, panel: Panel, series: list[Series], scale: float, source: Source) -> None:
+    top = max((abs(v) for line in series for v in line.values if math.isfinite(v)), default=0.0)
+    factor, unit = next(((size, name) for size, name in _LARGE.get(panel.unit, ()) if top >= 2 * size), (1.0, None))
+    scale /= factor
     ranked = sorted(series, key=lambda line: -max((v for v in line.values if math.isfinite(v)), default=0.0))
-    lines = ranked[:MAX_SERIES]
-    if panel.band and len(series) >= 3:
-        low, high = series[0], series[1]
-        if len(low.times) == len(high.times):
-            times = [at - source.start for at in low.times]
-            bounds = ([v * scale for v in low.values], [v * scale for v in high.values])
-            axes.fill_between(times, *bounds, alpha=0.2, color="tab:blue", label="95 % interval")
-        lines = series[2:]
+    lines = _moving(ranked)[:MAX_SERIES]
+    if panel.band:
+        lines = [line for line in lines if not line.name.endswith((" low", " high"))]
+        _bands(axes, series, [line.name for line in lines], scale, source)
     if panel.stacked:
         every = sorted({at for line in lines for at in line.times})
         held = [dict(zip(line.times, line.values, strict=True)) for line in lines]
@@ -190,15 +191,46 @@ def _curves(axes: Any, panel: Panel, series: list[Series], scale: float, source:
     if panel.kind == "state":
         axes.set_yticks([0, 1, 2], ["closed", "half open", "open"])
         axes.set_ylim(-0.1, 2.2)
-    top = max((abs(v) for line in lines for v in line.values if math.isfinite(v)), default=0.0)
-    factor, unit = next(((size, name) for size, name in _LARGE.get(panel.unit, ()) if top >= 2 * size), (1.0, None))
-    if unit is not None:
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value / factor:,.4g}")
+    if panel.kind != "state" and not any(v > 0 for line in lines for v in line.values if math.isfinite(v)):
+        axes.set_ylim(top=(panel.high or 1) * scale)  # a flat line at 0 needs a scale that says so
     axes.set_ylabel(unit or _UNITS.get(panel.unit, panel.unit), fontsize=8)
-    axes.legend(fontsize=7, loc="upper left", framealpha=0.6)
+    if panel.levels and panel.kind == "timeseries":
+        _borders(axes, panel, scale)
+    axes.legend(
+        fontsize=7, loc="upper left", bbox_to_anchor=(-0.01, -0.09), ncols=max(2, panel.width // 4), frameon=False,
+        borderpad=0.2, labelspacing=0.3, columnspacing=1.2,
+    )  # fmt: skip
 
 
-def _heatmap(axes: Any, series: list[Series], source: Source) -> None:
+def _moving(lines: list[Series]) -> list[Series]:
+    """Without the lines that are 0 all the time, where a few move and a legend of all says nothing.
+
+    >>> [line.name for line in _moving([Series(str(n), [0], [n % 6 == 1]) for n in range(9)])]
+    ['1', '7']
+    """
+    moving = [line for line in lines if any(line.values)]
+    return moving or lines[:1] if len(lines) > MAX_FLAT else lines
+
+
+def _borders(axes: Any, panel: Panel, scale: float) -> None:
+    """The thresholds that are in view, as Grafana draws them."""
+    low, high = axes.get_ylim()
+    for border, name in panel.levels:
+        if border is not None and low < border * scale <= high:
+            axes.axhline(border * scale, color=name, lw=1, ls="--", alpha=0.7)
+
+
+def _bands(axes: Any, series: list[Series], names: list[str], scale: float, source: Source) -> None:
+    """Fill from ``name low`` to ``name high``, in the colour that the line of that name is about to have."""
+    held = {line.name: dict(zip(line.times, line.values, strict=True)) for line in series}
+    for place, name in enumerate(names):
+        low, high = held.get(f"{name} low", {}), held.get(f"{name} high", {})
+        every = sorted(low.keys() & high.keys())
+        bounds = ([low[at] * scale for at in every], [high[at] * scale for at in every])
+        axes.fill_between([at - source.start for at in every], *bounds, alpha=0.2, color=f"C{place}", lw=0)
+
+
+def _heatmap(axes: Any, panel: Panel, series: list[Series], source: Source) -> None:
     """Buckets are cumulative: what is in one is what the one below it does not hold."""
     edges = sorted(series, key=lambda line: float(line.name.replace("+Inf", "inf")))
     every = sorted({at for line in edges for at in line.times})
@@ -208,18 +240,36 @@ def _heatmap(axes: Any, series: list[Series], source: Source) -> None:
         below = held[place - 1] if place else {}
         table.append([max(0.0, _finite(line.get(at, 0.0)) - _finite(below.get(at, 0.0))) for at in every])
     axes.pcolormesh([at - source.start for at in every], range(len(edges)), table, cmap="magma", shading="nearest")
-    axes.set_yticks(range(len(edges)), [f"≤ {line.name} s" for line in edges])
+    axes.set_yticks(range(len(edges)), [f"≤ {line.name} {_UNITS.get(panel.unit, '')}".strip() for line in edges])
 
 
 def _stat(axes: Any, panel: Panel, series: list[Series]) -> None:
-    last = next(value for value in reversed(series[0].values) if math.isfinite(value))
-    colour = "gray"
-    for border, name in panel.levels:
-        if border is None or last >= border:
-            colour = {"green": "#2e7d32", "orange": "#ef6c00", "red": "#c62828", "blue": "#1565c0"}.get(name, name)
-    text = f"{last * 100:.2f} %" if panel.unit == "percentunit" else f"{last:.3g} {_UNITS.get(panel.unit, '')}"
-    axes.text(0.5, 0.5, text.strip(), ha="center", va="center", fontsize=20, color=colour, transform=axes.transAxes)
+    """The last value of each series as a large number, with its name below where there are several."""
+    for place, line in enumerate(series):
+        last = next(value for value in reversed(line.values) if math.isfinite(value))
+        colour = "gray"
+        for border, name in panel.levels:
+            if border is None or last >= border:
+                colour = {"green": "#2e7d32", "orange": "#ef6c00", "red": "#c62828", "blue": "#1565c0"}.get(name, name)
+        x, size = (place + 0.5) / len(series), 20 if len(series) < 3 or panel.width > 6 else 13
+        where: dict[str, Any] = {"ha": "center", "va": "center", "transform": axes.transAxes}
+        axes.text(x, 0.55, _amount(last, panel.unit), fontsize=size, color=colour, **where)
+        if len(series) > 1:
+            axes.text(x, 0.25, line.name, fontsize=9, color="dimgray", **where)
     axes.set_axis_off()
+
+
+def _amount(value: float, unit: str) -> str:
+    """A number as a person reads it.
+
+    >>> _amount(0.9312, "percentunit"), _amount(0.0235, "s"), _amount(1.5, "s"), _amount(12, "short")
+    ('93.12 %', '23.5 ms', '1.5 s', '12')
+    """
+    if unit == "percentunit":
+        return f"{value * 100:.{2 if abs(value) < 10 else 0}f} %"
+    if unit == "s" and 0 < value < 1:
+        return f"{value * 1000:.3g} ms"
+    return f"{value:.3g} {_UNITS.get(unit, '')}".strip()
 
 
 def _finite(value: float) -> float:

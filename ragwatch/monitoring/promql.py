@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from ragwatch.catalogue import ENVIRONMENT, SERVICE, metric, prometheus_name
+from ragwatch.catalogue import metric, prometheus_name
 from ragwatch.errors import CatalogueError
 
 RATE = "$__rate_interval"
 """Grafana's window: four scrapes at least, as wide as the screen needs."""
+BUDGET_LEFT = "rag:slo_budget_left:ratio"
+"""Recorded by the rules of `ragwatch rules`, by objective (label ``slo``)."""
 SCOPE = {"service": "=~$service", "environment": "=~$environment"}
 _SUFFIXES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 
@@ -110,5 +112,11 @@ def wilson(good: str, n: str, z: float, sign: str) -> str:
     return f"({p} + {square} / (2 * ({n})) {sign} {z:g} * {root}) / (1 + {square} / ({n}))"
 
 
-SCOPES = (SERVICE.prometheus, ENVIRONMENT.prometheus)
-"""The labels that every KPI has."""
+def budget_left(slo: str) -> str:
+    """The recorded budget of an objective, of the service that has least left.
+
+    >>> budget_left("latency")
+    'min(rag:slo_budget_left:ratio{slo="latency",service=~"$service",environment=~"$environment"})'
+    """
+    scope = ",".join(f"{key}{_matcher(value)}" for key, value in SCOPE.items())
+    return f'min({BUDGET_LEFT}{{slo="{slo}",{scope}}})'

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import yaml
 
-from ragwatch.monitoring.alerts import ALERTS, Alert
+from ragwatch.monitoring.alerts import ALERTS, Alert, emptiest_source, slowest_step, worst_step
 from ragwatch.monitoring.collector_alerts import COLLECTOR_ALERTS
-from ragwatch.monitoring.promql import increase, rate, series, share, total
+from ragwatch.monitoring.promql import BUDGET_LEFT, increase, rate, series, share, total
 from ragwatch.monitoring.slo import Slo, Slos
 
 BY = ("service", "environment")
@@ -21,9 +22,15 @@ WINDOWS = (
     (86400.0, 7200.0, 3.0, "ticket"),
     (259200.0, 21600.0, 1.0, "ticket"),
 )
-_RECORDED_S = (300.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0, 259200.0)
-
-
+SLOW_S = 5.0
+"""Where no objective says what slow is."""
+MOST_BAD = 0.9
+"""A limit is never higher: with a target below 0.93 an hour of nothing but failures would be no 14.4 budgets."""
+_WHERE = {
+    "availability": ("most failures in ", worst_step),
+    "latency": ("most of the time in ", slowest_step),
+    "retrieval": ("most often in ", emptiest_source),
+}
 SHORTEST_S = 5
 """A window of a drill has five scrapes at least, at one a second: a rate over fewer says nothing."""
 
@@ -47,20 +54,22 @@ def bad_share(slo: Slo, span: str) -> str:
     return share(bad, every)
 
 
-def events(slo: Slo, span: str) -> tuple[str, str]:
-    """(bad, all) events of an objective over a window, as increases."""
+def events(slo: Slo, span: str, *, scoped: bool = False) -> tuple[str, str]:
+    """(bad, all) events of an objective over a window, as increases; ``scoped``: of what a dashboard shows."""
+
+    def grown(name: str, suffix: str = "", **labels: str) -> str:
+        return total(increase(series(name, suffix, scoped=scoped, **labels), span), *BY)
+
     if slo.name == "retrieval":
-        bad = series("rag.retrieval.requests", result="=~empty|below_threshold")
-        every = series("rag.retrieval.requests", result="=~ok|empty|below_threshold")
-        return total(increase(bad, span), *BY), total(increase(every, span), *BY)
+        kept = "=~ok|empty|below_threshold"
+        bad = grown("rag.retrieval.requests", result="=~empty|below_threshold")
+        return bad, grown("rag.retrieval.requests", result=kept)
     if slo.name == "latency":
-        answered = series("rag.query.duration", "_count", outcome="=~ok|degraded|error")
-        quick = series("rag.query.duration", "_bucket", outcome="=~ok|degraded|error", le=_edge(slo.threshold_s))
-        every = total(increase(answered, span), *BY)
-        return f"({every} - {total(increase(quick, span), *BY)})", every
-    bad = series("rag.query.duration", "_count", outcome="=~error|rejected")
-    every = series("rag.query.duration", "_count", outcome="=~ok|degraded|error|rejected")
-    return total(increase(bad, span), *BY), total(increase(every, span), *BY)
+        every = grown("rag.query.duration", "_count", outcome="=~ok|degraded|error")
+        quick = grown("rag.query.duration", "_bucket", outcome="=~ok|degraded|error", le=_edge(slo.threshold_s))
+        return f"({every} - {quick})", every
+    bad = grown("rag.query.duration", "_count", outcome="=~error|rejected")
+    return bad, grown("rag.query.duration", "_count", outcome="=~ok|degraded|error|rejected")
 
 
 def _edge(threshold_s: float | None) -> str:
@@ -97,12 +106,18 @@ def recording_rules(scale: float = 1.0) -> dict[str, Any]:
 
 def alert_rules(slos: Slos, scale: float = 1.0, runbooks: str = RUNBOOKS) -> dict[str, Any]:
     """The burn-rate alerts of the objectives, then the symptom alerts."""
-    budgets = [
-        _record("rag:slo_budget_left:ratio", _budget_left(slo, slos, scale), **_labels(slo)) for slo in slos.slos
-    ]
+    budgets = [_record(BUDGET_LEFT, _budget_left(slo, slos, scale), **_labels(slo)) for slo in slos.slos]
     burns = [rule for slo in slos.slos for rule in _burn_alerts(slo, slos, scale, runbooks)]
-    slow = next((slo.threshold_s for slo in slos.slos if slo.name == "latency" and slo.service is None), 5.0)
-    symptoms = [_symptom(alert, slos, slow or 5.0, scale, runbooks) for alert in ALERTS]
+    slow = [slo for slo in slos.slos if slo.name == "latency"]
+    if all(slo.service is not None for slo in slow):
+        slow.insert(0, Slo("latency", 0.95, threshold_s=SLOW_S))
+    symptoms = []
+    for alert in ALERTS:
+        for slo in slow if "{slow}" in alert.expr else slow[:1]:
+            rule = _symptom(alert, slos, slo.threshold_s or SLOW_S, scale, runbooks)
+            if "{slow}" in alert.expr:
+                rule |= {"expr": _only(rule["expr"], slo, slos), "labels": rule["labels"] | _service(slo)}
+            symptoms.append(rule)
     interval = window(15, scale, least_s=1) if scale < 1 else "30s"
     return {
         "groups": [
@@ -130,56 +145,70 @@ def _record(name: str, expr: str, **labels: str) -> dict[str, Any]:
 
 
 def _labels(slo: Slo) -> dict[str, str]:
-    return {"slo": slo.name}
+    return {"slo": slo.name, **_service(slo)}
+
+
+def _service(slo: Slo) -> dict[str, str]:
+    """The series' own label again: promtool takes two rules of one name and the same labels for duplicates."""
+    return {} if slo.service is None else {"service": slo.service}
 
 
 def _only(expr: str, slo: Slo, slos: Slos) -> str:
     """An expression for the services that an objective is for."""
     if slo.service is not None:
-        return f'({expr}) and on (service) label_replace(vector(1), "service", "{slo.service}", "", "")'
+        return f"({expr}) and on (service) {_named(slo.service)}"
     others = slos.special.get(slo.name, ())
     for service in others:
-        expr = f'({expr}) unless on (service) label_replace(vector(1), "service", "{service}", "", "")'
+        expr = f"({expr}) unless on (service) {_named(service)}"
     return expr
+
+
+def _named(service: str) -> str:
+    """One series that has the service's name: ``$`` of a replacement and quotes are doubled or escaped.
+
+    >>> _named("bot")
+    'label_replace(vector(1), "service", "bot", "", "")'
+    """
+    return f'label_replace(vector(1), "service", {json.dumps(service.replace("$", "$$"), ensure_ascii=False)}, "", "")'
 
 
 def _budget_left(slo: Slo, slos: Slos, scale: float) -> str:
     span = window(slos.window_days * 86400, scale)
-    return _only(f"1 - ({bad_share(slo, span)}) / {slo.budget:.6g}", slo, slos)
+    return _only(budget_left(slo, *events(slo, span)), slo, slos)
+
+
+def budget_left(slo: Slo, bad: str, every: str) -> str:
+    """The share of an objective's budget that is left: 1 nothing bad yet, 0 all of it used, below 0 it is missed."""
+    return f"1 - ({share(bad, every)}) / {slo.budget:.6g}"
 
 
 def _burn_alerts(slo: Slo, slos: Slos, scale: float, runbooks: str) -> list[dict[str, Any]]:
     found = []
     for long_s, short_s, burn, severity in WINDOWS:
         long, short = window(long_s, scale), window(short_s, scale)
-        limit = f"{burn * slo.budget:.6g}"
+        most_bad = min(burn * slo.budget, MOST_BAD)
+        limit = f"{most_bad:.6g}"
         enough = f"{events(slo, long)[1]} >= {slo.min_events}"
         expr = f"({bad_share(slo, long)}) > {limit} and ({bad_share(slo, short)}) > {limit} and {enough}"
         title = slo.name.capitalize()
+        said, where = _WHERE[slo.name]
         found.append(
             {
                 "alert": f"Rag{title}BurnRate",
                 "expr": _only(expr, slo, slos),
-                "labels": {"severity": severity, "slo": slo.name, "window": window(long_s)},
+                "labels": {"severity": severity, "window": window(long_s), **_labels(slo)},
                 "annotations": {
                     "summary": (
-                        f"{{{{ $labels.service }}}} misses its {slo.name} objective of {slo.target:.4g}: "
-                        f"{{{{ $value | humanizePercentage }}}} bad over {long}, more than {burn:g} times the budget; "
-                        "most failures in " + _worst_step(long)
+                        f"{{{{ $labels.service }}}} misses its {slo.name} objective of {slo.target:g}: "
+                        f"{{{{ $value | humanizePercentage }}}} bad over {long}, "
+                        f"more than {most_bad / slo.budget:.3g} times the budget; "
+                        f"{said}{where(long)}"
                     ),
                     "runbook_url": f"{runbooks}#rag{slo.name}burnrate",
                 },
             }
         )
     return found
-
-
-def _worst_step(span: str) -> str:
-    query = (
-        'printf `topk(1, sum by (step, error_class) (increase(rag_query_errors_total{service="%s"}[' + span + "])))` "
-        "$labels.service"
-    )
-    return "{{ range " + query + " | query }}{{ .Labels.step }} ({{ .Labels.error_class }}){{ end }}"
 
 
 def _symptom(alert: Alert, slos: Slos, slow_s: float, scale: float, runbooks: str) -> dict[str, Any]:

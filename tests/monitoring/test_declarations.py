@@ -35,6 +35,9 @@ _NAME = re.compile(r"\b((?:rag|ragwatch|gen_ai)_[a-z_]+)(?=[{\[\s)]|$)")
 
 LABELS = {label.prometheus for m in METRICS.values() for label in m.labels}
 
+OWN = {"availability": {"target": 0.999}, "latency": {"threshold_s": 30}}
+SPECIAL = {**BUNDLED, "services": {'a "bot"': OWN, "other": OWN}}
+
 
 def names_in(expression: str) -> set[str]:
     return set(_NAME.findall(expression)) - LABELS
@@ -57,7 +60,7 @@ def test_a_panel_asks_a_question_has_a_unit_and_says_what_to_do(board: Board, pa
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.uid)
 def test_a_dashboard_fits_and_survives_grafanas_own_reader(board: Board) -> None:
-    assert all(len(panels) <= 12 for _, panels in board.rows)
+    assert sum(len(panels) for _, panels in board.rows) <= 12
     assert len({panel.title for panel in board.panels}) == len(board.panels)
     text = dashboard_json(board)
     held = json.loads(text)
@@ -87,6 +90,7 @@ def test_rules_are_prometheus_rules(tmp_path: Path) -> None:
         "alerts.yml": to_yaml(alert_rules(load_slos(ROOT / "dashboards" / "slo.yaml")), "a"),
         "drill.yml": to_yaml(alert_rules(slos_of(BUNDLED, "b"), 0.001), "b"),
         "recording.yml": to_yaml(recording_rules(), "c"),
+        "special.yml": to_yaml(alert_rules(slos_of(SPECIAL, "d")), "d"),
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)
@@ -129,6 +133,35 @@ def test_a_service_may_have_targets_of_its_own() -> None:
     assert (len(mine), len(others)) == (4, 4)
     assert "> 0.0144 " in mine[0]["expr"]
     assert "> 0.144 " in others[0]["expr"]
+
+
+def test_a_service_that_may_be_slow_is_slow_by_its_own_objective() -> None:
+    slos = slos_of({**BUNDLED, "services": {"bot": {"latency": {"threshold_s": 30}}}}, "test")
+    rules = [r for g in alert_rules(slos)["groups"] for r in g["rules"] if r.get("alert") == "RagSlow"]
+    assert [re.findall(r"> (\d+) and sum", rule["expr"]) for rule in rules] == [["5"], ["30"]]
+    assert 'unless on (service) label_replace(vector(1), "service", "bot"' in rules[0]["expr"]
+    assert 'and on (service) label_replace(vector(1), "service", "bot"' in rules[1]["expr"]
+
+
+def test_a_burn_rate_names_what_its_own_objective_is_about_and_fires_for_any_target() -> None:
+    low = {name: {"target": 0.8} for name in ("availability", "latency", "retrieval")}
+    rules = [
+        r for g in alert_rules(slos_of({"slos": low}, "test"))["groups"] for r in g["rules"] if "slo" in r["labels"]
+    ]
+    asked = {"availability": "rag_query_errors", "latency": "rag_query_critical_path", "retrieval": "rag_retrieval_req"}
+    for rule in rules:
+        if "alert" in rule:
+            assert (
+                f"topk(1, sum by ({'step' if 'query' in asked[rule['labels']['slo']] else 'data'}"
+                in rule["annotations"]["summary"]
+            )
+            assert asked[rule["labels"]["slo"]] in rule["annotations"]["summary"]
+            assert "$labels.service $labels.environment" in rule["annotations"]["summary"]
+            assert all(float(limit) < 1 for limit in re.findall(r"\) > (0?\.?\d[\d.]*) and", rule["expr"])), rule[
+                "expr"
+            ]
+    nines = slos_of({"slos": {"availability": {"target": 0.9999}}}, "test")
+    assert "objective of 0.9999:" in to_yaml(alert_rules(nines), "test")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 
 from ragwatch.codegen.grafana import panel_queries
 from ragwatch.monitoring import drill
+from ragwatch.monitoring.agent_samples import UNRECORDED
 from ragwatch.monitoring.promql_eval import Samples, Shown, evaluate
 from ragwatch.monitoring.promql_tree import parse
 from ragwatch.monitoring.rules import alert_rules, recording_rules, to_yaml
@@ -180,7 +181,7 @@ def test_pictures_of_an_agent_show_what_a_prometheus_says(stack: Stack) -> None:
         samples.add(when, columns[when])
     different = []
     for _, panel, expression in panel_queries():
-        query = filled(expression)
+        query = filled(UNRECORDED.get(expression, expression))
         theirs = {
             tuple(sorted((key, value) for key, value in item["metric"].items() if key != "__name__")): item["value"][1]
             for item in stack.prometheus.get("query", query=query, time=at)["result"]
