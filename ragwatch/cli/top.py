@@ -127,7 +127,7 @@ def _live(args: argparse.Namespace, source: Source, window: Window, first: State
                 size = console.size
                 shown = screen(
                     window.lately(), name=source.name, clock=f"{_clock()}  q leaves", width=size.width,
-                    height=size.height, problem=problem,
+                    height=size.height, problem=problem, service=args.service,
                 )  # fmt: skip
                 live.update(shown, refresh=True)
             if keys(TICK_S) in {"q", "Q", "\x03"}:
