@@ -149,8 +149,13 @@ def without_messages(found: Any) -> Any:
 
 def write(found: Mapping[str, Any], path: Path) -> None:
     """Write the report; ``RagwatchError`` where it cannot be written."""
+    write_text(json.dumps(found, ensure_ascii=False), path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a file; ``RagwatchError`` where it cannot be written."""
     try:
-        path.write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise RagwatchError(f"{path} cannot be written: {error.strerror}") from None
 

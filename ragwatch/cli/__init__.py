@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb = import_module(f"ragwatch.cli.{arguments[0]}")
     verb.add_parser(subparsers)
     try:
-        return int(verb.run(parser.parse_args(arguments)))
+        return int(verb.run(_read(subparsers.choices[arguments[0]], arguments[1:])))
     except RagwatchError as error:
         print(f"ragwatch {arguments[0]}: {error}", file=sys.stderr)
         return 1 if isinstance(error, NoAnswer) else 2
@@ -62,6 +62,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _read(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """The options of a verb, before, between and after what else it takes."""
+    try:
+        return parser.parse_intermixed_args(arguments)
+    except TypeError:  # a verb with verbs of its own
+        return parser.parse_args(arguments)
 
 
 def _help(arguments: list[str]) -> int:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +78,7 @@ def add_parser(subparsers: Any) -> None:
     group = parser.add_argument_group("what comes out")
     group.add_argument("--report", type=Path, default=Path("report.json"), help="the report (default report.json)")
     group.add_argument("--html", type=Path, help="the page with the curves (default: beside the report)")
-    group.add_argument("--json", action="store_true", help="the last line is one JSON object, and no table")
+    group.add_argument("--json", action="store_true", help="one JSON object on stdout, the table on stderr")
     add_target_options(parser)
 
 
@@ -113,32 +116,34 @@ def _bench(args: argparse.Namespace, conditions: list[Condition]) -> int:
     console = _console(stderr=True)
     plan = _plan(args)
     old = reports.read(args.compare[0]) if args.compare else None
-    for path in (args.report, args.html):
-        if path is not None and not path.parent.is_dir():
-            raise ConfigError(str(path), "lies in a directory that does not exist", source="--report")
+    html = args.html or args.report.with_suffix(".html")
+    for path, option in ((args.report, "--report"), (html, "--html")):
+        if path.is_dir() or not os.access(path.parent, os.W_OK):
+            said = "is a directory" if path.is_dir() else f"cannot be written: {path.parent} is no directory of yours"
+            raise ConfigError(str(path), said, source=option)
     questions = _read_questions(args)
-    with console.status(f"opening {args.target} …"):
-        target = open_target(args.target, args, timeout_s=plan.timeout_s, connections=plan.limit)
-        options = options_of(target, args)
-        golden, mixed = _questions(args, target, questions)
-        if len(golden) == 1:
-            console.print("one question is asked over and over: --questions FILE names more", soft_wrap=True)
-        switch_on("ragwatch-bench")
-        checked_by_asking(target, golden[0].question, options)
-    session = Session(target, mixed, plan, options=options)
-    with interrupted_by(session.stop), live(session, console):
-        found = session.run()
-    target.close()
+    with redirect_stdout(sys.stderr):  # what the app prints is no part of the result
+        with console.status(f"opening {args.target} …"):
+            target = open_target(args.target, args, timeout_s=plan.timeout_s, connections=plan.limit)
+            options = options_of(target, args)
+            golden, mixed = _questions(args, target, questions)
+            switch_on("ragwatch-bench")
+            checked_by_asking(target, golden[0].question, options)
+            if len(golden) == 1:
+                console.print("one question is asked over and over: --questions FILE names more", soft_wrap=True)
+        session = Session(target, mixed, plan, options=options)
+        with interrupted_by(session.stop), live(session, console):
+            found = session.run()
+        target.close()
     if old is not None:
         verdict = compare(old, found)
         found["comparison"] = verdict.to_dict()
         found["regression"] = verdict.regression
-    html = args.html or args.report.with_suffix(".html")
     kept = found if _may_keep_text() else reports.without_messages(found)
     reports.write(kept, args.report)
-    html.write_text(page(kept), encoding="utf-8")
+    reports.write_text(page(kept), html)
     failures = _failures(conditions, found)
-    console.print(outcome(found))
+    _console(stderr=args.json).print(outcome(found))
     console.print(f"report: {args.report}, page: {html}", soft_wrap=True, highlight=False)
     _tell(console, failures)
     if args.json:
@@ -183,6 +188,15 @@ def _plan(args: argparse.Namespace) -> Plan:
     for name in ("runs", "max_in_flight"):
         if getattr(args, name) < 1:
             raise ConfigError(name, f"{getattr(args, name)} is less than 1", source=f"--{name.replace('_', '-')}")
+    if args.zipf is not None and args.zipf < 0:
+        raise ConfigError("zipf", f"{args.zipf:g} is below 0", source="--zipf")
+    for name, default, needs in (("arrivals", "constant", "rate"), ("think", "0s", "concurrency")):
+        if getattr(args, name) != default and (needs == "rate") == (args.concurrency is not None):
+            loop = "an open loop (--rate)" if needs == "rate" else "a closed loop (--concurrency)"
+            raise ConfigError(f"--{name}", f"belongs to {loop}", source="the command line")
+    if args.find_knee and (args.concurrency or args.runs > 1):
+        other = "--concurrency" if args.concurrency else "--runs"
+        raise ConfigError(other, "does not go with --find-knee, which decides on the load", source="the command line")
     if args.slo and not args.find_knee:
         raise ConfigError("--slo", "belongs to --find-knee; --fail-if judges a load", source="the command line")
     is_open = args.concurrency is None

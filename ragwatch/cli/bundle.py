@@ -62,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("since", str(error), source="--since") from None
     if args.limit < 1:
         raise ConfigError("limit", f"{args.limit}: a whole number from 1", source="--limit")
+    from ragwatch.cli.top_window import of_service
+
     source = source_of(args)
     queries = []
     rest: str | None = None
@@ -76,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     if not queries:
         raise NoAnswer(f"no query was seen in the last {args.since}; ask for more time with --since")
     manifest = Manifest(time(), since_s, len(queries), source.name, args.with_text, rest is None)
-    parts = _parts(queries, source.state(), manifest, args.service)
+    parts = _parts(queries, of_service(source.state(), args.service), manifest, args.service)
     scrub = Scrub(known_secrets())
     kept = (scrub.all_of(query if args.with_text else without_text(query)) for query in queries)
     write(args.file, manifest, (json.dumps(query, ensure_ascii=False) for query in kept), parts)

@@ -13,6 +13,7 @@ from typing import Any
 
 from ragwatch.cli.doctor_app import Check, app_checks
 from ragwatch.cli.source import RunningAgent, default_port
+from ragwatch.errors import ConfigError
 
 EPILOG = """examples:
   ragwatch doctor                              in the environment of the app: its variables are what is looked at
@@ -47,6 +48,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at everything; 1 where something is wrong."""
+    if args.target is not None and ("://" in args.target or ":" not in args.target):
+        said = f"{args.target!r} should read pkg.mod:function: the doctor imports the app to see who traces in it"
+        raise ConfigError("TARGET", said, source="argument")
     agent = RunningAgent(args.agent or f"http://127.0.0.1:{default_port()}", args.token)
     checks: list[Check] = []
     for check in _checks(args, agent):

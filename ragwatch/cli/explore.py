@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ragwatch.cli.target_options import HELP, add_target_options
 from ragwatch.errors import RagwatchError
@@ -47,17 +48,29 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Converse, or answer what comes over a pipe."""
     try:
-        from rich.console import Console
+        import prompt_toolkit
+        import rich
 
-        from ragwatch.explore.prompt import converse, history_file
+        del prompt_toolkit, rich
     except ImportError as error:
         raise RagwatchError(f"explore needs its extra: pip install 'ragwatch[explore]' ({error})") from None
+    is_prompt = sys.stdin.isatty() and not args.question and not args.json
+    draws = is_prompt or (bool(args.question) and sys.stdout.isatty() and not args.json)
+    own = sys.stdout
+    with redirect_stdout(own if draws else sys.stderr):  # what the app prints would be no JSON
+        return _run(args, own, is_prompt=is_prompt, draws=draws)
+
+
+def _run(args: argparse.Namespace, own: TextIO, *, is_prompt: bool, draws: bool) -> int:
+    from rich.console import Console
+
     from ragwatch.bench.units import positive
-    from ragwatch.cli.target_options import assignment, open_target, options_of
+    from ragwatch.cli.target_options import assignment, in_words, open_target, options_of
     from ragwatch.cli.waterfall import draw, seconds
     from ragwatch.explore.asked import Asker
     from ragwatch.explore.pipe import answer_lines
     from ragwatch.explore.printer import Printer
+    from ragwatch.explore.prompt import converse, history_file
     from ragwatch.explore.shell import Shell
     from ragwatch.explore.view import View, welcome
     from ragwatch.target.asking import switch_on
@@ -69,8 +82,6 @@ def run(args: argparse.Namespace) -> int:
         options = options_of(target, args)
         switch_on("ragwatch-explore", content="full")
     screen = Console(highlight=False, soft_wrap=True)
-    is_prompt = sys.stdin.isatty() and not args.question and not args.json
-    draws = is_prompt or (bool(args.question) and screen.is_terminal and not args.json)
 
     def show(lines: Iterable[Line]) -> None:
         printer.flush()
@@ -85,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
 
     def out(line: str) -> None:
         if not draws:
-            print(line, flush=True)
+            print(line, file=own, flush=True)
 
     def wrong(text: str) -> None:
         print(f"ragwatch explore: {text}", file=sys.stderr)
@@ -108,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
                 show(welcome(args.target))
                 return converse(shell, show, history=None if args.no_history else history_file())
             lines = [" ".join(args.question)] if args.question else sys.stdin
-            return answer_lines(shell, lines, out=out, wrong=wrong)
+            return answer_lines(shell, lines, out=out, wrong=wrong, words=in_words)
         finally:
             shell.close()
             target.close()

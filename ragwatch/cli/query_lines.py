@@ -113,13 +113,15 @@ def failure(query: dict[str, Any]) -> str:
 def took(value: float) -> str:
     """Seconds in seven characters.
 
-    >>> took(0.0123), took(1.5), took(725.0)
-    ('12.3 ms', '1.50 s', '725 s')
+    >>> took(0.0123), took(1.5), took(725.0), took(0.000436)
+    ('12.3 ms', '1.50 s', '725 s', '436 us')
     """
     if value >= 100:
         return f"{value:.0f} s"
     if value >= 1:
         return f"{value:.2f} s"
+    if value < 0.0009995:
+        return f"{value * 1e6:.0f} us"
     return f"{value * 1000:.3g} ms" if value < 0.9995 else "1.00 s"
 
 

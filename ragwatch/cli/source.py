@@ -85,17 +85,17 @@ class RunningAgent:
 
     def queries(self, given: Pairs) -> dict[str, Any]:
         """``/api/queries``."""
-        return self.get_json(f"/api/queries?{urlencode(list(given))}")
+        return self._page(f"/api/queries?{urlencode(list(given))}", "queries")
 
     def query(self, trace_id: str) -> dict[str, Any]:
         """``/api/queries/{trace_id}``."""
-        return self.get_json(f"/api/queries/{quote(trace_id, safe='')}")
+        return self._page(f"/api/queries/{quote(trace_id, safe='')}", "queries")
 
     def state(self) -> State:
         """``/api/state``."""
         from ragwatch.kpi.state import State
 
-        return State.from_json(self.get_json("/api/state")["state"])
+        return State.from_json(self._page("/api/state", "state")["state"])
 
     @property
     def secrets(self) -> set[str]:
@@ -126,6 +126,12 @@ class RunningAgent:
         if status == 200 and isinstance(found, dict):
             return found
         raise self._refused(status, kind, found)
+
+    def _page(self, path: str, holds: str) -> dict[str, Any]:
+        found = self.get_json(path)
+        if holds not in found:
+            raise NoAnswer(f"{self.name} is no ragwatch agent: its JSON has no {holds!r}; see --agent")
+        return found
 
     def _ask(self, path: str) -> HTTPResponse:
         from http.client import HTTPConnection, HTTPSConnection, RemoteDisconnected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -31,6 +32,12 @@ def load_function(name: str, source: str = "--function") -> Callable[..., Any]:
         if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise ConfigError(name, f"there is no module {error.name!r} here or installed", source=source) from None
         raise ConfigError(name, f"{module_name} cannot be imported: {error}", source=source) from error
+    except SyntaxError as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ConfigError(name, f"{module_name} fails as it is imported: {said}", source=source) from error
+    except SystemExit as error:
+        said = f"{module_name} ends the process as it is imported: {error.code}"
+        raise ConfigError(name, said, source=source) from error
     except Exception as error:
         raise ConfigError(name, f"{module_name} fails as it is imported: {error!r}", source=source) from error
     for part in attribute.split("."):
@@ -40,6 +47,8 @@ def load_function(name: str, source: str = "--function") -> Callable[..., Any]:
             raise ConfigError(name, f"{module_name} has no {part!r}{hint}", source=source)
         found = getattr(found, part)
     if not callable(found):
-        raise ConfigError(name, f"is {type(found).__name__}, not a function", source=source)
+        methods = [part for part in dir(found) if not part.startswith("_") and inspect.isroutine(getattr(found, part))]
+        hint = f"; name a method of it: {', '.join(f'{name}.{part}' for part in methods[:3])}" if methods else ""
+        raise ConfigError(name, f"is {type(found).__name__}, not a function{hint}", source=source)
     function: Callable[..., Any] = found
     return function

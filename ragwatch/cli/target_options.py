@@ -86,17 +86,26 @@ def checked_by_asking(target: Target, question: str, options: Mapping[str, Any])
 
     error = ask(target, question, options).error
     if error is not None:
-        raise ConfigError(target.name, _said(error), source="TARGET")
+        raise ConfigError(target.name, in_words(error), source="TARGET")
 
 
-def _said(error: BaseException) -> str:
-    from urllib3.exceptions import HTTPError, NewConnectionError
+def in_words(error: BaseException) -> str:
+    """What an error of asking means to the user.
 
+    >>> in_words(ValueError("no database"))
+    'ValueError: no database'
+    """
+    from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
+
+    from ragwatch.target.url import UrlError
+
+    if isinstance(error, NameResolutionError):
+        return "there is no host of that name"
     if isinstance(error, NewConnectionError):
         return "nothing answers there: is the app running, and is this its port?"
     if isinstance(error, HTTPError):
         return f"cannot be asked: {error}"
-    return str(error)
+    return str(error) if isinstance(error, UrlError) else f"{type(error).__name__}: {error}"
 
 
 def _demo(cache_dir: Path | None) -> Target:

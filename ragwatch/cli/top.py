@@ -15,7 +15,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from ragwatch.cli.source import Source, add_options, source_of
-from ragwatch.cli.top_window import Lately, Window, steps_of
+from ragwatch.cli.top_window import Lately, Window, of_service, services_of, steps_of
 from ragwatch.config.duration import to_seconds
 from ragwatch.errors import ConfigError, NoAnswer
 from ragwatch.kpi.state import State
@@ -53,10 +53,15 @@ def run(args: argparse.Namespace) -> int:
     if find_spec("rich") is None:
         raise ConfigError("top", "the package rich is not installed: pip install 'ragwatch[agent]'", source="command")
     source = source_of(args)
-    first = _read(source, args.service)
+    state = source.state()
+    first = of_service(state, args.service)
+    is_live = not (args.json or args.once) and sys.stdout.isatty()
+    if args.service is not None and not is_live and not services_of(first):
+        others = ", ".join(services_of(state)) or "none"
+        raise NoAnswer(f"no app {args.service!r} has sent anything to {source.name}; there is {others}")
     if args.json:
         return _print_json(first, source.name)
-    if args.once or not sys.stdout.isatty():
+    if not is_live:
         _print(first, source.name)
         return 0
     signal.signal(signal.SIGTERM, _leave)
@@ -74,17 +79,6 @@ def _seconds(text: str, name: str) -> float:
         return to_seconds(text)
     except ValueError as error:
         raise ConfigError(name, str(error), source=f"--{name}") from None
-
-
-def _read(source: Source, service: str | None) -> State:
-    state = source.state()
-    if service is None:
-        return state
-    mine = State()
-    for metric, key, cell in state.cells():
-        if metric.label_names[:1] == ("service",) and key[0] == service:
-            mine.add_cell(metric, key, cell)
-    return mine
 
 
 def _lately(state: State) -> Lately:
@@ -133,7 +127,7 @@ def _live(args: argparse.Namespace, source: Source, window: Window, first: State
                 size = console.size
                 shown = screen(
                     window.lately(), name=source.name, clock=f"{_clock()}  q leaves", width=size.width,
-                    height=size.height, problem=problem,
+                    height=size.height, problem=problem, service=args.service,
                 )  # fmt: skip
                 live.update(shown, refresh=True)
             if keys(TICK_S) in {"q", "Q", "\x03"}:
@@ -142,7 +136,7 @@ def _live(args: argparse.Namespace, source: Source, window: Window, first: State
             if fresh:
                 read_at = monotonic()
                 try:
-                    window.add(read_at, _read(source, args.service))
+                    window.add(read_at, of_service(source.state(), args.service))
                     problem = ""
                 except NoAnswer as error:
                     problem = f"{error}"

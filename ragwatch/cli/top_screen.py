@@ -43,8 +43,13 @@ COLUMNS = (
 )
 
 
-def screen(lately: Lately, *, name: str, clock: str, width: int, height: int, problem: str = "") -> RenderableType:
-    """Everything at once, at most ``height`` lines (0: as many as there are) of ``width`` characters."""
+def screen(
+    lately: Lately, *, name: str, clock: str, width: int, height: int, problem: str = "", service: str | None = None
+) -> RenderableType:
+    """Everything at once, at most ``height`` lines (0: as many as there are) of ``width`` characters.
+
+    ``service`` is the one app that is asked for, where it is one.
+    """
     found = {service: metrics_of(lately, service) for service in lately.services}
     span = "since counting began" if lately.seconds is None else f"last {lately.seconds:.0f} s"
     title = Text.assemble(("ragwatch top", "bold"), f"  {name}  {span}  {clock}", overflow="ellipsis", no_wrap=True)
@@ -52,9 +57,9 @@ def screen(lately: Lately, *, name: str, clock: str, width: int, height: int, pr
     if problem:
         parts.append(Text(problem, style="red", overflow="ellipsis", no_wrap=True))
     if not found:
-        return Group(
-            *parts, Text(), Text("no app has sent anything yet: point its OTLP exporter at the agent", style="dim")
-        )
+        who = "no app" if service is None else f"no app of the name {service!r}"
+        said = f"{who} has sent anything yet: point its OTLP exporter at the agent"
+        return Group(*parts, Text(), Text(said, style="dim"))
     notes = [note for service, metrics in found.items() for note in _notes(service, metrics)]
     steps = [step for service, metrics in found.items() for step in _in_order(steps_of(lately.state, service, metrics))]
     free = max(2, height - len(parts) - 4) if height else 10**6  # two blank lines, two heads

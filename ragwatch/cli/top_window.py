@@ -71,6 +71,21 @@ def services_of(state: State) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+def of_service(state: State, service: str | None) -> State:
+    """What counts for one app; everything for None.
+
+    >>> services_of(of_service(State(), "bot"))
+    ()
+    """
+    if service is None:
+        return state
+    mine = State()
+    for metric, key, cell in state.cells():
+        if metric.label_names[:1] == ("service",) and key[0] == service:
+            mine.add_cell(metric, key, cell)
+    return mine
+
+
 def steps_of(state: State, service: str, metrics: RAGMetrics) -> list[Step]:
     """The steps of a service, in the order in which a query takes them."""
     waits: dict[str, float] = {}

@@ -11,11 +11,16 @@ from ragwatch.target.url import UrlError
 
 
 def answer_lines(
-    shell: Shell, lines: Iterable[str], *, out: Callable[[str], None], wrong: Callable[[str], None]
+    shell: Shell,
+    lines: Iterable[str],
+    *,
+    out: Callable[[str], None],
+    wrong: Callable[[str], None],
+    words: Callable[[BaseException], str],
 ) -> int:
     """Carry every line out; 1 where a question failed or a command was wrong, else 0.
 
-    ``out`` takes a JSON object a question, ``wrong`` what cannot be carried out.
+    ``out`` takes a JSON object a question, ``wrong`` what cannot be carried out; ``words`` says what an error means.
     """
     code, asked_any = 0, False
     for line in lines:
@@ -35,7 +40,7 @@ def answer_lines(
                 return 2
             out(json.dumps(asked.to_dict(), ensure_ascii=False, default=str))
             if failure is not None:
-                wrong(f"{asked.question!r} failed: {type(failure).__name__}: {' '.join(str(failure).split())[:200]}")
+                wrong(f"{asked.question!r} failed: {' '.join(words(failure).split())[:200]}")
                 code = 1
     if not asked_any and not code:
         wrong("no question came: one a line is wanted")

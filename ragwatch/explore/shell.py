@@ -114,8 +114,16 @@ class Shell:
         before = self._last()
         after = self._ask(before.question)
         self._draw(after)
-        self._show(self._view.difference(difference(before, after), "before", "again"))
+        self._differ(before, after, ("before", "again"))
         return after
+
+    def _differ(self, before: Asked, after: Asked, names: tuple[str, str]) -> None:
+        """What differs between two answers; one that failed is none."""
+        failed = next((name for name, asked in zip(names, (before, after), strict=True) if asked.answer.error), None)
+        if failed is not None:
+            self._show([Line(f"{failed} failed: nothing to compare", "yellow")])
+            return
+        self._show(self._view.difference(difference(before, after), *names))
 
     def _no_cache(self, _: str) -> None:
         self._without_cache = {} if self._without_cache else self.target.without_cache("/no-cache")
@@ -170,7 +178,7 @@ class Shell:
         after = self._asker.ask(other, before.question, known, self._stream)
         self._stream("\n" if after.answer.text else "")
         self._draw(after)
-        self._show(self._view.difference(difference(before, after), before.target, after.target))
+        self._differ(before, after, (before.target, after.target))
 
     def _export(self, name: str) -> None:
         if not self.asked:
@@ -207,7 +215,8 @@ class Shell:
             if not part.isdigit() or not 1 <= int(part) <= count:
                 has = f"the answer has {count} documents" if count else "the answer has no documents"
                 raise ConfigError(part, f"is no rank: {has}", source=source)
-            ranks.append(int(part))
+            if int(part) not in ranks:
+                ranks.append(int(part))
         if not ranks:
             raise ConfigError(source, f"wants ranks, as {source} 1 3", source="the prompt")
         return ranks

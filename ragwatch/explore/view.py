@@ -12,6 +12,8 @@ from ragwatch.record import Document, QueryRecord, Step
 Draw = Callable[[QueryRecord, int], list[str]]
 Seconds = Callable[[float], str]
 ID_WIDTH = 36
+NOT_SEEN = "its steps are not seen in this process"
+NO_STEPS = "no step was seen: ragwatch.retrieve, ragwatch.generate, … in the app show where its time goes"
 NO_TEXT = "no text is kept: RAGWATCH_CONTENT=full shows it"
 
 
@@ -104,7 +106,8 @@ class View:
         if asked.answer.first_s is not None:
             yield f"first chunk {self._seconds(asked.answer.first_s)}"
         if asked.record is None or not asked.record.steps:
-            yield f"{self._seconds(asked.answer.seconds)}, its steps are not seen in this process"
+            why = NOT_SEEN if "://" in asked.target else NO_STEPS
+            yield f"{self._seconds(asked.answer.seconds)}, {why}"
 
     def _document(self, document: Document) -> str:
         number = document.score if document.score is not None else document.distance

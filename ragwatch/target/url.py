@@ -65,7 +65,11 @@ class Mapped:
 def url_target(mapped: Mapped, connections: int = 256) -> Target:
     """The target behind a URL; ``ConfigError`` where the mapping cannot be used."""
     parts = urlsplit(mapped.url)
-    if not parts.netloc:
+    try:
+        is_address = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        is_address = False
+    if not is_address:
         raise ConfigError(mapped.url, "should read http://host:port/path", source="TARGET")
     if mapped.body is not None:
         try:
@@ -144,6 +148,8 @@ def _events(lines: Iterator[str], mapped: Mapped) -> Iterator[Any]:
         try:
             found = json.loads(text)
         except ValueError:
+            found = None
+        if not isinstance(found, dict | list | str):  # a token of text, which may read as a number
             yield line.removeprefix("data:").removeprefix(" ")
             continue
         if mapped.answer and isinstance(found, dict):

@@ -43,6 +43,18 @@ def test_a_load_gives_a_table_a_report_a_page_and_one_line_of_json(tmp_path: Pat
     assert not re.search(r'(src|href)="|@import|url\(', page)
 
 
+def test_what_the_app_prints_is_not_among_the_json(tmp_path: Path) -> None:
+    (tmp_path / "chatty.py").write_text(
+        "print('loading')\n\ndef answer(question):\n    print('asked')\n    return question\n"
+    )
+    load = ("--rate", "20", "--duration", "0.2s", "--warm-up", "0", "--json")
+    code, out, said = bench(tmp_path, "chatty:answer", *load)
+    assert code == 0, said
+    assert [json.loads(line)["answered"] for line in out] == [4]
+    assert "loading" in said
+    assert said.count("asked") >= 4
+
+
 def test_a_condition_decides_the_exit_code(tmp_path: Path) -> None:
     load = (f"{APPS}:answer", "--rate", "30", "--duration", "0.5s")
     code, _, said = bench(tmp_path, *load, "--fail-if", "p95>1ms", "errors>50%", "step.retrieve.p50>10s")
@@ -53,9 +65,9 @@ def test_a_condition_decides_the_exit_code(tmp_path: Path) -> None:
 
 def test_messages_of_errors_stay_out_of_files_unless_content_may_leave(tmp_path: Path) -> None:
     load = (f"{APPS}:fails", "--rate", "10", "--duration", "0.3s", "--warm-up", "0")
-    code, _, said = bench(tmp_path, *load)
+    code, out, _ = bench(tmp_path, *load)
     assert code == 1
-    assert "ConnectionError: no store for" in said
+    assert "ConnectionError: no store for" in "\n".join(out)
     files = [(tmp_path / name).read_text() for name in ("report.json", "report.html")]
     assert all("ConnectionError" in text and "no store for" not in text for text in files)
 
@@ -102,6 +114,12 @@ def test_ctrl_c_writes_what_there_is(tmp_path: Path) -> None:
         ((), "TARGET (from the command line): is missing"),
         ((f"{APPS}:answer", "--rate", "fast"), "is no number"),
         ((f"{APPS}:answer", "--rate", "5", "--concurrency", "2"), "give one"),
+        ((f"{APPS}:answer", "--zipf", "-1"), "-1 is below 0"),
+        ((f"{APPS}:answer", "--rate", "5", "--think", "1s"), "--think (from the command line): belongs to a closed"),
+        ((f"{APPS}:answer", "--concurrency", "5", "--arrivals", "poisson"), "belongs to an open loop (--rate)"),
+        ((f"{APPS}:answer", "--find-knee", "--concurrency", "5"), "does not go with --find-knee"),
+        ((f"{APPS}:answer", "--html", "absent/page.html"), "page.html (from --html): cannot be written"),
+        ((f"{APPS}:answer", "--html", "."), "(from --html): is a directory"),
         ((f"{APPS}:answer", "--set", "topk=3"), "did you mean 'top_k'?"),
         ((f"{APPS}:quick", "--no-cache"), "has no parameter that passes by its cache"),
         ((f"{APPS}:answer", "--fail-if", "p96>1s"), "there is no figure 'p96'"),

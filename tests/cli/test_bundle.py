@@ -12,7 +12,10 @@ from zipfile import ZipFile
 import pytest
 
 from ragwatch.cli import main
+from ragwatch.cli.incident import STATE
 from ragwatch.cli.source import RunningAgent
+from ragwatch.cli.top_window import services_of
+from ragwatch.kpi.state import State
 from tests.cli.test_queries import APP
 from tests.support.agent import Agent
 from tests.support.procs import Process
@@ -120,6 +123,8 @@ def test_with_text_has_the_texts_and_no_secret(agent: Agent, tmp_path: Path) -> 
     assert main(args) == 0
     with ZipFile(path) as archive:
         text = archive.read("queries.jsonl").decode()
+        state = State.from_json(json.loads(archive.read(STATE)))
+    assert services_of(state) == ("chatty",)
     assert "planted question" in text
     assert "planted document" in text
     assert "planted-token" not in text

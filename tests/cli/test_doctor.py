@@ -15,6 +15,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from ragwatch.cli import main
 from tests.support.agent import Agent
 from tests.support.procs import Process
 from tests.support.sink_process import SinkProcess
@@ -226,6 +227,12 @@ def test_planted_in_the_app(agent: Agent, apps: Path, target: str, check: str, s
     assert wrong(checks) == {check}
     assert said in checks[check]["said"]
     assert checks[check]["do"]
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1:8000/ask", "demo", "myapp"])
+def test_what_cannot_be_imported_is_refused(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", target]) == 2
+    assert f"{target!r} should read pkg.mod:function" in capsys.readouterr().err
 
 
 def test_for_people_without_colour_in_a_pipe(agent: Agent) -> None:

@@ -12,6 +12,7 @@ import pytest
 from ragwatch.cli import main
 from ragwatch.cli.source import RunningAgent, known_token
 from tests.support.agent import Agent
+from tests.support.known_app import served
 from tests.support.procs import Process
 from tests.support.wait import wait_until
 
@@ -144,6 +145,13 @@ def test_what_cannot_be_done_is_one_clear_line(
     assert main(["queries", *args]) == code
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+def test_json_of_another_server_is_no_agent(capsys: pytest.CaptureFixture[str]) -> None:
+    with served(lambda _: (200, "application/json", b'{"answer": "so"}')) as url:
+        for verb in (["queries"], ["show", "abcd"], ["top", "--once"]):
+            assert main([*verb, "--agent", url]) == 1
+            assert "is no ragwatch agent: its JSON has no" in capsys.readouterr().err
 
 
 def test_a_page_that_is_no_agent_and_a_token_that_is_missing(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:

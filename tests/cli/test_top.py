@@ -158,6 +158,13 @@ def test_programs_get_an_object_a_service_and_the_summary(
     assert last["summary"]["kpis"]["query_count"] == 10
 
 
+def test_an_app_that_is_not_there_is_told_from_no_app_at_all(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["top", "--once", "--service", "support", "--agent", agent.web_url]) == 1
+    said = capsys.readouterr().err
+    assert "no app 'support' has sent anything" in said
+    assert "support-bot" in said
+
+
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [

@@ -71,7 +71,8 @@ def test_commands_change_what_is_asked_and_say_what_that_changed(tmp_path: Path)
             ("/no-cache", "the cache is passed by (use_cache=False)"),
             ("/again", "+  3. doc-3"),
             ("/docs 2", "passage 2 on why"),
-            ("/relevant 1 3", "golden.jsonl: doc-1, doc-3 answer 'why'"),
+            (f"/compare {APPS}:fails", f"{APPS}:fails failed: nothing to compare"),
+            ("/relevant 1 3 3", "golden.jsonl: doc-1, doc-3 answer 'why'"),
             ("/bad", "'why' is answered wrong"),
             ("/docs 7", "7 (from /docs): is no rank: the answer has 3 documents"),
             ("/set topk=3", "did you mean 'top_k'?"),
@@ -199,18 +200,49 @@ def test_a_question_that_fails_is_said_and_decides_the_exit_code(tmp_path: Path)
     assert said.strip().splitlines()[-1] == "ragwatch explore: 'why' failed: ConnectionError: no store for why"
 
 
+def test_what_the_app_prints_is_not_among_the_json(tmp_path: Path) -> None:
+    (tmp_path / "chatty.py").write_text(
+        "print('loading')\n\ndef answer(question):\n    print('asked')\n    return question\n"
+    )
+    code, found, said = piped(tmp_path, "why\n", "chatty:answer")
+    assert (code, [one["answer"] for one in found]) == (0, ["why"])
+    assert said.split() == ["loading", "asked"]
+
+
+def test_the_question_may_stand_after_the_options(tmp_path: Path) -> None:
+    code, found, said = piped(tmp_path, "", f"{APPS}:answer", "--set", "top_k=1", "why is", "it so")
+    assert code == 0, said
+    assert found[0]["question"] == "why is it so"
+    assert len(found[0]["documents"]) == 1
+
+
+def test_a_port_that_nothing_listens_on_is_said_in_words(tmp_path: Path) -> None:
+    code, _, said = piped(tmp_path, "why\n", "http://127.0.0.1:9/ask")
+    assert code == 1
+    assert "failed: nothing answers there: is the app running, and is this its port?" in said
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ((f"{APPS}:anser",), "did you mean 'answer'?"),
         (("nowhere:answer",), "there is no module 'nowhere'"),
         (("broken_app:answer",), "broken_app fails as it is imported: RuntimeError('no key')"),
+        (("leaving_app:answer",), "leaving_app ends the process as it is imported: set STORE_URL"),
+        (
+            ("typo_app:answer",),
+            "typo_app fails as it is imported: SyntaxError: '(' was never closed (typo_app.py, line 1)",
+        ),
+        (("bot_app:bot",), "is Bot, not a function; name a method of it: bot_app:bot.ask"),
         ((f"{APPS}:answer",), "no question came: one a line is wanted"),
         ((f"{APPS}:answer", "--set", "top_k"), "should read name=value"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
     (tmp_path / "broken_app.py").write_text("raise RuntimeError('no key')\n")
+    (tmp_path / "leaving_app.py").write_text("import sys\nsys.exit('set STORE_URL')\n")
+    (tmp_path / "typo_app.py").write_text("answer = (\n")
+    (tmp_path / "bot_app.py").write_text("class Bot:\n    def ask(self, question): ...\n\nbot = Bot()\n")
     code, found, error = piped(tmp_path, "", *options)
     assert (code, found) == (2, [])
     assert said in error

@@ -81,6 +81,15 @@ def test_a_function_without_a_question_is_refused() -> None:
             ),
             "so",
         ),
+        (
+            {},
+            (
+                200,
+                "text/event-stream",
+                b'data: It is\n\ndata:  12\n\ndata:  true\n\ndata: {"documents": ["a"]}\n\n',
+            ),
+            "It is 12 true",
+        ),
         ({}, (200, "application/x-ndjson", b'{"token": "s"}\n{"token": "o"}\n{"documents": ["a"]}\n'), "so"),
     ],
 )
@@ -113,6 +122,12 @@ def test_the_question_goes_where_the_mapping_says() -> None:
         {"messages": [{"role": "user", "content": 'a "b"'}], "k": 3},
         {"q": "a%20%22b%22"},
     ]
+
+
+@pytest.mark.parametrize("url", ["http://", "http://127.0.0.1:port/ask", "http://:80/ask"])
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="should read http://host:port/path"):
+        url_target(Mapped(url))
 
 
 @pytest.mark.parametrize(
