@@ -13,11 +13,13 @@ from typing import Any
 
 from ragwatch.cli.doctor_app import Check, app_checks
 from ragwatch.cli.source import RunningAgent, default_port
+from ragwatch.cli.target_options import add_url_options, open_url
 from ragwatch.errors import ConfigError
 
 EPILOG = """examples:
   ragwatch doctor                              in the environment of the app: its variables are what is looked at
   ragwatch doctor myapp.main:answer            and the app itself, imported in a process of its own
+  ragwatch doctor http://127.0.0.1:8000/ask    and the app behind a URL: it is asked once, and its query has to come
   ragwatch doctor --agent http://sidecar:9464 --json
   ragwatch doctor --bundle report.zip       everything for a bug report, secrets removed
 
@@ -37,7 +39,8 @@ def add_parser(subparsers: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("target", nargs="?", metavar="TARGET", help="your app: pkg.mod:function")
+    parser.add_argument("target", nargs="?", metavar="TARGET", help="your app: pkg.mod:function, or its URL")
+    add_url_options(parser)
     parser.add_argument("--agent", metavar="URL", help=f"the agent's web port (default: {default_port()} of this host)")
     parser.add_argument("--token", help="the agent's bearer token (default: RAGWATCH_AGENT_TOKEN)")
     parser.add_argument(
@@ -48,8 +51,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at everything; 1 where something is wrong."""
-    if args.target is not None and ("://" in args.target or ":" not in args.target):
-        said = f"{args.target!r} should read pkg.mod:function: the doctor imports the app to see who traces in it"
+    if args.target is not None and ":" not in args.target:
+        said = f"{args.target!r} should read pkg.mod:function (it is imported to see who traces in it) or http://…"
         raise ConfigError("TARGET", said, source="argument")
     agent = RunningAgent(args.agent or f"http://127.0.0.1:{default_port()}", args.token)
     checks: list[Check] = []
@@ -75,8 +78,14 @@ def run(args: argparse.Namespace) -> int:
 def _checks(args: argparse.Namespace, agent: RunningAgent) -> Iterator[Check]:
     from ragwatch.cli.doctor_hops import hop_checks
 
-    yield from app_checks(args.target)
+    is_url = args.target is not None and "://" in args.target
+    target = open_url(args.target, args) if is_url else None
+    yield from app_checks(None if is_url else args.target)
     yield from hop_checks(agent)
+    if target is not None:
+        from ragwatch.cli.doctor_url import url_checks
+
+        yield from url_checks(target, agent)
 
 
 def _say(check: Check, *, as_json: bool) -> None:

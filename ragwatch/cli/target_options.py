@@ -27,6 +27,11 @@ def add_target_options(parser: Any) -> None:
         "--no-cache", action="store_true", help="pass by the app's cache, where it has a parameter for it"
     )
     group.add_argument("--cache-dir", type=Path, help="demo: where the index is kept (default ~/.cache/ragwatch/demo)")
+    add_url_options(parser)
+
+
+def add_url_options(parser: Any) -> None:
+    """Declare how a question becomes a request, and where the answer is."""
     group = parser.add_argument_group("a URL")
     group.add_argument("--body", metavar="JSON", help='the request (default {"question": "{question}"})')
     group.add_argument("--method", help="the HTTP method (default POST; GET where {question} stands in the URL)")
@@ -42,19 +47,25 @@ def open_target(name: str, args: argparse.Namespace, *, timeout_s: float = 30.0,
     if name == "demo":
         return _demo(args.cache_dir)
     if "://" in name:
-        from ragwatch.target.url import Mapped, url_target
-
-        if not name.startswith(("http://", "https://")):
-            raise ConfigError(name, "should begin with http:// or https://", source="TARGET")
-        headers = dict(_header(text) for text in args.header)
-        mapped = Mapped(name, args.method, args.body, args.answer, args.documents, headers, timeout_s)
-        return url_target(mapped, connections)
+        return open_url(name, args, timeout_s=timeout_s, connections=connections)
     if ":" not in name:
         raise ConfigError(name, "is no target: write pkg.mod:function, http://…, or demo", source="TARGET")
     function = load_function(name, "TARGET")
     from ragwatch.target.target import function_target
 
     return function_target(name, function)
+
+
+def open_url(name: str, args: argparse.Namespace, *, timeout_s: float = 30.0, connections: int = 64) -> Target:
+    """The target behind a URL; ``ConfigError`` for a mapping that cannot be used."""
+    from ragwatch.target.url import Mapped, url_target
+
+    if not name.startswith(("http://", "https://")):
+        raise ConfigError(name, "should begin with http:// or https://", source="TARGET")
+    headers = dict(_header(text) for text in args.header)
+    return url_target(
+        Mapped(name, args.method, args.body, args.answer, args.documents, headers, timeout_s), connections
+    )
 
 
 def options_of(target: Target, args: argparse.Namespace) -> dict[str, Any]:
