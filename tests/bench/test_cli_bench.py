@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.known_app import served
 from tests.support.paths import ROOT
+from tests.support.patient import patient
 from tests.support.procs import Process
 
 APPS = "tests.support.bench_apps"
@@ -26,6 +27,7 @@ def bench(cwd: Path, *options: str | Path, seconds: float = 60) -> tuple[int, li
         return code, process.stdout, "\n".join(process.stderr)
 
 
+@patient
 def test_a_load_gives_a_table_a_report_a_page_and_one_line_of_json(tmp_path: Path) -> None:
     code, out, said = bench(tmp_path, f"{APPS}:answer", "--rate", "30", "--duration", "1s", "--json")
     assert code == 0, said

@@ -19,6 +19,7 @@ from ragwatch.target.asking import switch_on
 from ragwatch.target.target import function_target
 from ragwatch.target.url import Mapped, url_target
 from tests.support.known_app import KnownApp, as_json, served
+from tests.support.patient import patient
 
 QUESTIONS = [Golden(f"question {number}", frozenset({"a", "b"})) for number in range(7)]
 
@@ -29,6 +30,7 @@ def benched(call: Callable[..., Any], *phases: Phase, **plan: Any) -> dict[str, 
     return Session(target, lambda dice: mixed(QUESTIONS, 0, dice), Plan(phases, **plan)).run()
 
 
+@patient
 def test_a_stall_is_seen_whole_by_an_open_loop() -> None:
     """Of 4 s at 100/s all stood still for one: a quarter of the questions waited, evenly from 1 s to nothing."""
     found = benched(KnownApp(lambda: 0.002, stall=(1.0, 2.0)).answer, Phase(100, 100, 4.0))
@@ -37,6 +39,7 @@ def test_a_stall_is_seen_whole_by_an_open_loop() -> None:
     assert found["latency_s"]["p50"] < 0.1
 
 
+@patient
 def test_steps_tokens_cost_and_accuracy_come_from_the_queries_themselves() -> None:
     found = benched(KnownApp(lambda: 0.01).answer, Phase(40, 40, 1.0))
     assert set(found["steps"]) == {"retrieve", "generate"}
@@ -48,6 +51,7 @@ def test_steps_tokens_cost_and_accuracy_come_from_the_queries_themselves() -> No
     assert found["hit_at_5"]["n"] == 40
 
 
+@patient
 def test_the_knee_is_found_and_the_step_that_gives_way() -> None:
     """Four places of 40 ms each: 100 a second, and not one more."""
     plan = {"find_knee": True, "today": 50.0, "limit": 64}
@@ -63,6 +67,7 @@ def test_the_knee_is_found_and_the_step_that_gives_way() -> None:
     assert found["answered"] > 0
 
 
+@patient
 def test_errors_are_counted_by_class() -> None:
     dice = Random(2)
 
@@ -78,6 +83,7 @@ def test_errors_are_counted_by_class() -> None:
     assert found["error_examples"] == {"timeout": "TimeoutError: the store did not answer"}
 
 
+@patient
 def test_users_wait_for_their_answer_and_think() -> None:
     found = benched(
         KnownApp(lambda: 0.03).answer, Phase(4, 4, 2.0, is_open=False), think=Think(0.02, 0.02), warm_up_s=0.2
@@ -113,6 +119,7 @@ def _generator(question: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(("app", "streams"), [(_coroutine, False), (_stream, True), (_generator, True)])
+@patient
 def test_every_kind_of_function_is_driven(app: Callable[..., Any], streams: bool) -> None:
     found = benched(app, Phase(50, 50, 0.6))
     assert found["answered"] == 30
@@ -130,6 +137,7 @@ def test_a_coroutine_that_hangs_times_out() -> None:
     assert found["errors_by_class"] == {"timeout": 5}
 
 
+@patient
 def test_users_whose_app_never_waits_share_the_event_loop() -> None:
     async def busy(question: str) -> str:
         return question
@@ -138,6 +146,7 @@ def test_users_whose_app_never_waits_share_the_event_loop() -> None:
     assert found["latency_s"]["max"] < 0.25
 
 
+@patient
 def test_stopping_reports_what_there_is() -> None:
     switch_on("test-bench")
     stop = threading.Event()
@@ -150,6 +159,7 @@ def test_stopping_reports_what_there_is() -> None:
     assert found["throughput"] == pytest.approx(50, rel=0.25)
 
 
+@patient
 def test_a_search_for_the_knee_that_is_stopped_reports_what_it_tried() -> None:
     switch_on("test-bench")
     stop = threading.Event()
@@ -196,6 +206,7 @@ def test_a_url_is_asked_and_its_documents_judged() -> None:
     assert "traceparent" in {name.lower() for name in seen[0]["headers"]}
 
 
+@patient
 def test_more_than_it_can_carry_is_said() -> None:
     found = benched(KnownApp(lambda: 0.1).answer, Phase(100, 100, 1.0), limit=2)
     assert found["client"]["is_bottleneck"]

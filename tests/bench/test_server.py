@@ -16,6 +16,7 @@ from ragwatch.bench.session import Plan, Session
 from ragwatch.demo.golden import Golden
 from ragwatch.target.asking import ask, switch_on
 from ragwatch.target.url import Mapped, url_target
+from tests.support.patient import patient
 from tests.support.procs import Process
 
 QUESTIONS = [Golden(f"question {number}", frozenset()) for number in range(7)]
@@ -35,6 +36,7 @@ def benched(url: str, *phases: Phase, **plan: Any) -> dict[str, Any]:
     return found
 
 
+@patient
 def test_the_percentiles_are_those_of_the_server() -> None:
     with server("--median", "0.1") as url:
         found = benched(url, Phase(100, 100, 10.0))
@@ -46,6 +48,7 @@ def test_the_percentiles_are_those_of_the_server() -> None:
         assert found["latency_s"][name] == pytest.approx(taken[rank - 1], rel=0.05), name
 
 
+@patient
 def test_a_stall_of_the_server_is_seen_whole() -> None:
     """Of 4 s at 50/s all stood still for one: a quarter of the questions waited, evenly from 1 s to nothing."""
     with server("--fixed", "0.005", "--stall", "1.0", "2.0") as url:
@@ -55,6 +58,7 @@ def test_a_stall_of_the_server_is_seen_whole() -> None:
         assert found["latency_s"]["p50"] < 0.1
 
 
+@patient
 def test_the_knee_of_a_server_is_its_capacity() -> None:
     """Four places of 40 ms each: 100 a second, and not one more."""
     with server("--fixed", "0.04", "--places", "4") as url:

@@ -19,6 +19,7 @@ from ragwatch.cli import main
 from tests.support.agent import Agent
 from tests.support.procs import Process
 from tests.support.sink_process import SinkProcess
+from tests.support.wait import wait_until
 
 APPS = {
     "silent_app.py": "def answer(question): return question",
@@ -282,10 +283,13 @@ def test_the_archive_for_a_bug_report_holds_no_secret_and_no_text(tmp_path: Path
         sender = {**env, "OTEL_EXPORTER_OTLP_ENDPOINT": agent.http_url}
         with Process.python("-c", LEAKY_APP, env=sender) as app:
             assert app.wait(20) == 0, app.output
-        agent_text = agent.get("/api/queries", Authorization=f"Bearer {token}")[2]
+
+        def kept() -> str:
+            return agent.get("/api/queries", Authorization=f"Bearer {token}")[2]
+
+        wait_until(lambda: "planted-question" in kept(), what="the app did leak it to the agent")
         checks, _ = doctor(agent.web_url, agent.http_url, "--bundle", str(tmp_path / "report.zip"), **env)
         assert checks["KPIs"]["status"] == "ok"
-        assert "planted-question" in agent_text, "the app did leak it to the agent"
     with ZipFile(tmp_path / "report.zip") as archive:
         held = {name: archive.read(name).decode() for name in archive.namelist()}
     assert set(held) == {"checks.json", "versions.json", "settings.json", "readyz.json", "metrics.txt", "queries.jsonl"}
