@@ -32,7 +32,10 @@ class Document(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One step of a RAG query (or one that belongs to no query): what it was, how long, how it ended, what it saw."""
+    """One step of a RAG query (or one that belongs to no query): what it was, how long, how it ended, what it saw.
+
+    ``breaker`` and ``breaker_state`` are the circuit breakers that it asked, and what each was then: ``breakers``.
+    """
 
     step: str
     name: str
@@ -58,6 +61,8 @@ class Step(NamedTuple):
     cost_usd: float | None = None
     first_chunk_s: float | None = None
     attempts: int | None = None
+    breaker: tuple[str, ...] | None = None
+    breaker_state: tuple[str, ...] | None = None
     cache: str | None = None
     cache_result: str | None = None
     data_source: str | None = None
@@ -71,6 +76,15 @@ class Step(NamedTuple):
     def duration_s(self) -> float:
         """Seconds between start and end; never negative, whatever the clock did."""
         return max(0, self.end_ns - self.start_ns) / 1e9
+
+    @property
+    def breakers(self) -> dict[str, str]:
+        """The state of each breaker that it asked, when it was last asked.
+
+        >>> Step("retrieve", "retrieve", "a" * 16, None, 1, 2, breaker=("index",), breaker_state=("open",)).breakers
+        {'index': 'open'}
+        """
+        return _breakers(self.breaker, self.breaker_state)
 
 
 class Label(NamedTuple):
@@ -87,7 +101,8 @@ class QueryRecord(NamedTuple):
     """One RAG query: its root, its steps in order of start, and what follows from them.
 
     ``counted`` says that the process that recorded it has put it into its own KPIs already. ``critical_path`` holds
-    (step, seconds) and adds up to the query's duration.
+    (step, seconds) and adds up to the query's duration. ``version`` to ``embedding_model`` are what the app ran when it
+    answered; breakers are those around the whole query, the steps have their own.
     """
 
     trace_id: str
@@ -117,6 +132,12 @@ class QueryRecord(NamedTuple):
     answer: str | None = None
     answer_length: int | None = None
     instance: str | None = None
+    version: str | None = None
+    config_hash: str | None = None
+    index_version: str | None = None
+    embedding_model: str | None = None
+    breaker: tuple[str, ...] | None = None
+    breaker_state: tuple[str, ...] | None = None
     counted: bool = False
     extra: dict[str, Any] | None = None
 
@@ -124,6 +145,11 @@ class QueryRecord(NamedTuple):
     def duration_s(self) -> float:
         """Seconds between start and end; never negative, whatever the clock did."""
         return max(0, self.end_ns - self.start_ns) / 1e9
+
+    @property
+    def breakers(self) -> dict[str, str]:
+        """The state of each breaker around the whole query, when it was last asked."""
+        return _breakers(self.breaker, self.breaker_state)
 
     def to_json(self) -> str:
         """The record as one line of JSON; what is unknown is left out.
@@ -142,6 +168,8 @@ class QueryRecord(NamedTuple):
         out["critical_path"] = [list(part) for part in self.critical_path]
         if self.label is not None:
             out["label"] = self.label._asdict()
+        if self.breaker is not None or self.breaker_state is not None:
+            _put_breakers(out)
         return out
 
     @classmethod
@@ -157,6 +185,8 @@ class QueryRecord(NamedTuple):
         known["critical_path"] = tuple((step, seconds) for step, seconds in data.get("critical_path", ()))
         if known.get("label") is not None:
             known["label"] = Label(**known["label"])
+        if "breakers" in data:
+            _take_breakers(known, data)
         try:
             return cls(**known)
         except TypeError as error:
@@ -171,6 +201,8 @@ def step_to_dict(step: Step) -> dict[str, Any]:
             {key: value for key, value in zip(doc._fields, doc, strict=True) if value is not None}
             for doc in step.documents
         ]
+    if step.breaker is not None or step.breaker_state is not None:
+        _put_breakers(out)
     return out
 
 
@@ -180,6 +212,27 @@ def step_from_dict(data: dict[str, Any]) -> Step:
     try:
         if known.get("documents") is not None:
             known["documents"] = tuple(Document(**{"id": None, **document}) for document in known["documents"])
+        if "breakers" in data:
+            _take_breakers(known, data)
         return Step(**known)
     except TypeError as error:
         raise ValueError(f"not a step: {error}") from error
+
+
+def _breakers(names: tuple[str, ...] | None, states: tuple[str, ...] | None) -> dict[str, str]:
+    """What is not said of a breaker is left out."""
+    return dict(zip(names or (), states or (), strict=False))
+
+
+def _put_breakers(out: dict[str, Any]) -> None:
+    """As plain values they are one mapping: ``{"breakers": {"index": "open"}}``."""
+    found = _breakers(out.pop("breaker", None), out.pop("breaker_state", None))
+    if found:
+        out["breakers"] = found
+
+
+def _take_breakers(known: dict[str, Any], data: dict[str, Any]) -> None:
+    found = data["breakers"]
+    if not isinstance(found, dict):
+        raise ValueError(f"not breakers: {found!r}")  # noqa: TRY004  (as for anything else that is no record)
+    known["breaker"], known["breaker_state"] = tuple(found), tuple(found.values())

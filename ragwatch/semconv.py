@@ -32,6 +32,13 @@ SERVICE_INSTANCE_ID: Final = "service.instance.id"
 DEPLOYMENT_ENVIRONMENT: Final = "deployment.environment.name"
 DEPLOYMENT_ENVIRONMENT_OLD: Final = "deployment.environment"
 
+# -- what the app ran when it answered: on the query ------------------------------------------------------------------
+APP_VERSION: Final = "rag.app.version"
+"""Where the app names another than ``service.version``."""
+APP_CONFIG_HASH: Final = "rag.app.config_hash"
+APP_INDEX_VERSION: Final = "rag.app.index_version"
+APP_EMBEDDING_MODEL: Final = "rag.app.embedding_model"
+
 # -- a step -----------------------------------------------------------------------------------------------------------
 STEP: Final = "rag.step"
 STEP_ALIAS: Final = "ragwatch.step"
@@ -41,6 +48,9 @@ COUNTED: Final = "ragwatch.counted"
 ERROR_TYPE: Final = "error.type"
 ERROR_CLASS: Final = "rag.error.class"
 ATTEMPTS: Final = "rag.attempts"
+BREAKER_NAME: Final = "rag.breaker.name"
+BREAKER_STATE: Final = "rag.breaker.state"
+"""What the breaker that a step met was when it was last asked; several breakers are two arrays, in parallel."""
 
 # -- resilience -------------------------------------------------------------------------------------------------------
 DOCUMENT_ID: Final = "rag.document.id"

@@ -8,6 +8,7 @@ import time
 from typing import Any, TypeVar
 
 from ragwatch.errors import ConfigError
+from ragwatch.resilience import events
 from ragwatch.resilience.breaker_tally import BreakerTally
 from ragwatch.resilience.events import BreakerState, Rejection, Transition, tell
 from ragwatch.resilience.tallies import TALLIES
@@ -39,6 +40,8 @@ def observe_pybreaker(breaker: T, *, name: str | None = None) -> T:
 
         def before_call(self, cb: Any, func: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
             entered.calls = getattr(entered, "calls", 0) + 1
+            if events.witness is not None:
+                events.witness(tally)
 
         def success(self, cb: Any) -> None:  # noqa: ARG002
             with lock:
@@ -68,6 +71,8 @@ def observe_pybreaker(breaker: T, *, name: str | None = None) -> T:
             if getattr(entered, "calls", 0) == before:
                 with lock:
                     tally.rejected += 1
+                if events.witness is not None:
+                    events.witness(tally)
                 tell((), Rejection("breaker", tally.name, tally.state, None))
             raise
 

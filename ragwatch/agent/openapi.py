@@ -105,15 +105,20 @@ def _schemas() -> dict[str, Any]:
     def ref(name: str) -> dict[str, str]:
         return {"$ref": f"#/components/schemas/{name}"}
 
+    text = {"type": "string"}
+    breakers = {"type": "object", "additionalProperties": text, "description": "the state of each when it was asked"}
     query = _of_tuple(QueryRecord, required=("trace_id", "span_id", "service", "environment", "start_ns", "end_ns"))
     query["properties"] |= {
         "steps": {"type": "array", "items": ref("Step")},
         "label": ref("Label"),
         "judgements": {"type": "array", "items": ref("Judgement"), "description": "what was said of it afterwards"},
+        "breakers": breakers,
     }
     step = _of_tuple(Step, required=("step", "name", "span_id", "start_ns", "end_ns"))
-    step["properties"]["documents"] = {"type": "array", "items": ref("Document")}
-    text = {"type": "string"}
+    step["properties"] |= {"documents": {"type": "array", "items": ref("Document")}, "breakers": breakers}
+    for schema in (query, step):  # as plain values they are ``breakers``
+        for name in ("breaker", "breaker_state"):
+            del schema["properties"][name]
     return {
         "Any": {"type": "object"},
         "Error": {"type": "object", "required": ["error"], "properties": {"error": text, "traces": _array(text)}},

@@ -238,11 +238,12 @@ class Pipeline:
         if held is not None and held[0] is resource:
             return held[1]
         environment = resource.get(semconv.DEPLOYMENT_ENVIRONMENT) or resource.get(semconv.DEPLOYMENT_ENVIRONMENT_OLD)
-        instance = resource.get(semconv.SERVICE_INSTANCE_ID)
+        instance, version = resource.get(semconv.SERVICE_INSTANCE_ID), resource.get(semconv.SERVICE_VERSION)
         origin = Origin(
             str(resource.get(semconv.SERVICE_NAME) or "unknown_service"),
             str(environment or ""),
             str(instance) if instance else None,
+            str(version) if version else None,
         )
         if len(self._origins) > 1000:
             self._origins.clear()

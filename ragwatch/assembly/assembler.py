@@ -384,6 +384,7 @@ class Assembler:
                 service=trace.origin.service,
                 environment=trace.origin.environment,
                 instance=trace.origin.instance,
+                version=trace.origin.version,
                 counted=trace.counted,
             )
             if trace.counted and events.counted is not None:

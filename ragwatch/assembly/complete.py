@@ -18,13 +18,14 @@ def complete(
     service: str,
     environment: str,
     instance: str | None = None,
+    version: str | None = None,
     counted: bool = False,
 ) -> QueryRecord:
     """The record of the query whose root step is ``root`` and whose other steps are ``steps``, in any order.
 
-    A step whose parent is not among them hangs below the root. A query whose own outcome is ok but one of whose steps
-    answered by a fallback is ``degraded``. The cause of an error is the deepest failing step on the path of the failure
-    that ended last; ancestors only carry it.
+    ``version`` is the service's, unless the query says another. A step whose parent is not among them hangs below the
+    root. A query whose own outcome is ok but one of whose steps answered by a fallback is ``degraded``. The cause of an
+    error is the deepest failing step on the path of the failure that ended last; ancestors only carry it.
     """
     usual = usual_path(root, steps)
     if usual is None:
@@ -66,15 +67,19 @@ def complete(
         path,
         *_REST,
     ]
+    row[_INSTANCE], row[_VERSION], row[_COUNTED] = instance, version, counted
     for name, value in query_fields(root.extra).items() if root.extra else ():
-        row[_SLOTS[name]] = value
-    row[_INSTANCE], row[_COUNTED] = instance, counted
+        if value is not None:
+            row[_SLOTS[name]] = value
+    if root.breaker is not None:
+        row[_BREAKER], row[_BREAKER_STATE] = root.breaker, root.breaker_state
     return _new_record(QueryRecord, row)  # half the time of a call with 29 names
 
 
 _SLOTS = {name: index for index, name in enumerate(QueryRecord._fields)}
 _REST = tuple(QueryRecord._field_defaults[name] for name in QueryRecord._fields[_SLOTS["label"] :])
-_INSTANCE, _COUNTED = _SLOTS["instance"], _SLOTS["counted"]
+_INSTANCE, _VERSION, _COUNTED = _SLOTS["instance"], _SLOTS["version"], _SLOTS["counted"]
+_BREAKER, _BREAKER_STATE = _SLOTS["breaker"], _SLOTS["breaker_state"]
 _new_record = tuple.__new__
 
 
@@ -91,6 +96,7 @@ def incomplete(span_id: str, steps: Sequence[Step], *, trace_id: str, origin: Or
         service=origin.service,
         environment=origin.environment,
         instance=origin.instance,
+        version=origin.version,
         counted=counted,
     )
 

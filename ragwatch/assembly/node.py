@@ -33,6 +33,7 @@ class Origin(NamedTuple):
     service: str
     environment: str
     instance: str | None
+    version: str | None = None
 
 
 class Node:

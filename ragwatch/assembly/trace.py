@@ -82,6 +82,7 @@ def _query(root: Node, nodes: Sequence[Node], made: Made) -> None:
             service=root.origin.service,
             environment=root.origin.environment,
             instance=root.origin.instance,
+            version=root.origin.version,
             counted=counted,
         )
     )

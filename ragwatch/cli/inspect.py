@@ -66,7 +66,8 @@ def spans_of(name: str) -> Iterator[tuple[RawSpan, str, Origin]]:
     for resource, scopes in read_traces(name):
         environment = resource.get(semconv.DEPLOYMENT_ENVIRONMENT) or resource.get(semconv.DEPLOYMENT_ENVIRONMENT_OLD)
         service = str(resource.get(semconv.SERVICE_NAME) or "unknown_service")
-        origin = Origin(service, str(environment or ""), None)
+        version = resource.get(semconv.SERVICE_VERSION)
+        origin = Origin(service, str(environment or ""), None, str(version) if version else None)
         for scope, spans in scopes:
             for span in spans:
                 yield span, scope.name, origin

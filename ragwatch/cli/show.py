@@ -130,10 +130,8 @@ def facts(record: QueryRecord, judgements: list[dict[str, Any]], now: State | No
         yield "judged", f"{one['verdict']}: {one['target']}, by {one['source']}{score}, {at}"
     yield from _who(record)
     held_now = context(now, record)
-    for breaker, states in held_now.get("breakers", {}).items():
-        yield "breaker", f"{breaker} is {', '.join(states)} now"
-    for version in held_now.get("versions", []):
-        yield "app now", ", ".join(f"{name} {value}" for name, value in version.items())
+    yield from _breakers(record, held_now.get("breakers", {}))
+    yield from _versions(record, held_now.get("versions", []))
     for label, text in (("question", record.question), ("answer", record.answer)):
         if text is not None:
             yield label, text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
@@ -143,10 +141,42 @@ def facts(record: QueryRecord, judgements: list[dict[str, Any]], now: State | No
     yield "log line", log_line(record)
 
 
+def _breakers(record: QueryRecord, now: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
+    """What each breaker was when it was asked; where the query says nothing, what the app's are now."""
+    from ragwatch.cli.waterfall import title
+
+    said = [("query", record.breakers), *((title(step), step.breakers) for step in record.steps)]
+    for where, breakers in said:
+        for name, state in breakers.items():
+            since = f" (now {', '.join(now[name])})" if now.get(name, [state]) != [state] else ""
+            yield "breaker", f"{where}: {name} was {state}{since}"
+    if not any(breakers for _, breakers in said):
+        for name, states in now.items():
+            yield "breaker", f"{name} is {', '.join(states)} now; the query does not say that it asked one"
+
+
+def versions_of(record: QueryRecord) -> dict[str, str]:
+    """What the app ran when it answered, by the labels of ``rag.app.info``; what is not known is left out."""
+    about = {
+        "version": record.version, "config_hash": record.config_hash, "index_version": record.index_version,
+        "embedding_model": record.embedding_model, "prompt_version": record.prompt_version,
+    }  # fmt: skip
+    return {name: value for name, value in about.items() if value}
+
+
+def _versions(record: QueryRecord, now: list[dict[str, str]]) -> Iterator[tuple[str, str]]:
+    """What answered, and, where that is another or not known, what the app runs now."""
+    then = versions_of(record)
+    if then:
+        yield "versions", ", ".join(f"{name} {value}" for name, value in then.items())
+    for version in now:
+        if any(then.get(name) != value for name, value in version.items()):
+            yield "app now", ", ".join(f"{name} {value}" for name, value in version.items())
+
+
 def _who(record: QueryRecord) -> Iterator[tuple[str, str]]:
     about = (
         ("session", record.session), ("user", record.user), ("tenant", record.tenant),
-        ("prompt", record.prompt_version),
         ("instance", record.instance),
     )  # fmt: skip
     said = ", ".join(f"{name} {value}" for name, value in about if value)

@@ -79,6 +79,7 @@ def details(step: Step) -> Iterator[str]:
             ("top_k", step.top_k),
             ("source", step.data_source),
             ("attempts", step.attempts if step.attempts and step.attempts > 1 else None),
+            ("breaker", ", ".join(f"{name} {state}" for name, state in step.breakers.items())),
             ("degraded:", step.degraded_reason),
         )
         if value not in {None, ""}

@@ -16,6 +16,8 @@ from ragwatch.record import Document, Label, Step
 from ragwatch.semconv import CACHE_RESULTS, ERROR_CLASSES, OUTCOMES, STEPS
 
 STATUS_ERROR = 2
+MAX_BREAKERS = 8
+"""That a step remembers: a call asks one, with a fallback behind it two."""
 UNSET = (0, "")
 """The status of a span that says nothing of how it ended."""
 Attributes = Mapping[str, Any]
@@ -48,6 +50,15 @@ def _hit(value: object) -> str | None:
     return ("hit" if value else "miss") if isinstance(value, bool) else None
 
 
+def _texts(value: object) -> tuple[str, ...] | None:
+    """One text or several: of a hostile span no more than a few."""
+    if isinstance(value, str):
+        return (value,) if value else None
+    if isinstance(value, tuple | list) and value and all(isinstance(text, str) for text in value):
+        return tuple(value[:MAX_BREAKERS])
+    return None
+
+
 def _one_of(*allowed: str) -> Callable[[object], str | None]:
     return lambda value: value if isinstance(value, str) and value in allowed else None
 
@@ -73,6 +84,8 @@ FIELDS: dict[str, tuple[int, type | None, Callable[[Any], Any]]] = {
         (semconv.COST_USD, "cost_usd", _positive),
         (semconv.FIRST_CHUNK_S, "first_chunk_s", _positive),
         (semconv.ATTEMPTS, "attempts", _whole),
+        (semconv.BREAKER_NAME, "breaker", _texts),
+        (semconv.BREAKER_STATE, "breaker_state", _texts),
         (semconv.CACHE_NAME, "cache", _text),
         (semconv.CACHE_RESULT, "cache_result", _one_of(*CACHE_RESULTS)),
         (semconv.CACHE_HIT, "cache_result", _hit),
@@ -245,6 +258,10 @@ _QUERY_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     semconv.USER_HASH: ("user", _text),
     semconv.TENANT_ID: ("tenant", _text),
     semconv.PROMPT_VERSION: ("prompt_version", _text),
+    semconv.APP_VERSION: ("version", _text),
+    semconv.APP_CONFIG_HASH: ("config_hash", _text),
+    semconv.APP_INDEX_VERSION: ("index_version", _text),
+    semconv.APP_EMBEDDING_MODEL: ("embedding_model", _text),
     semconv.QUESTION: ("question", _text),
     semconv.QUESTION_LENGTH: ("question_length", _whole),
     semconv.ANSWER: ("answer", _text),

@@ -47,6 +47,16 @@ class Asked(NamedTuple):
         steps = [] if self.record is None else self.record.steps
         return next((step.cache_result for step in steps if step.cache_result and step.step == "cache"), None)
 
+    @property
+    def breakers(self) -> dict[str, str]:
+        """The state of each breaker when the query last asked it."""
+        if self.record is None:
+            return {}
+        found = dict(self.record.breakers)
+        for step in self.record.steps:
+            found |= step.breakers
+        return found
+
     def total(self, name: str) -> float | None:
         """The sum of a figure over the steps (``input_tokens``, ``cost_usd``, …); None where no step knows it."""
         steps = [] if self.record is None else self.record.steps
@@ -60,6 +70,7 @@ class Asked(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """One JSON object: ``answer``, ``documents``, ``latency_s``, ``trace_id`` and what else is known."""
         error = self.answer.error
+        steps = [] if self.record is None else self.record.steps
         return {
             "question": self.question,
             "answer": self.answer.text,
@@ -75,6 +86,8 @@ class Asked(NamedTuple):
             "cache": self.cache,
             "tokens": {"input": _whole(self.total("input_tokens")), "output": _whole(self.total("output_tokens"))},
             "cost_usd": self.total("cost_usd"),
+            "attempts": {step.step: step.attempts for step in steps if step.attempts and step.attempts > 1},
+            "breakers": self.breakers,
             "steps_s": self.seconds_by_step(),
             "error": None
             if error is None

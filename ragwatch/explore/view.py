@@ -36,7 +36,7 @@ class View:
         self._draw, self._seconds, self.width = draw, seconds, width
 
     def asked(self, asked: Asked, breakers: Mapping[str, str]) -> Iterator[Line]:
-        """What stands below an answer: error, steps, documents, totals, trace id."""
+        """What stands below an answer: error, steps, documents, totals, trace id; ``breakers`` are those of now."""
         error = asked.answer.error
         if error is not None:
             yield Line(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", "red")
@@ -45,7 +45,8 @@ class View:
                 yield Line(line, "bold" if number == 0 else "cyan" if line.startswith("critical path") else "")
         yield from self.documents(asked)
         facts = list(self._facts(asked))
-        facts += [f"breaker {name} {state}" for name, state in breakers.items()]
+        said = asked.breakers
+        facts += [f"breaker {name} is {state} now" for name, state in breakers.items() if said.get(name) != state]
         if facts:
             yield Line(", ".join(facts), "dim")
         if asked.answer.trace_id:

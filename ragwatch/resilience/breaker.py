@@ -16,6 +16,7 @@ from math import inf
 from typing import Any
 
 from ragwatch.errors import CircuitOpen
+from ragwatch.resilience import events
 from ragwatch.resilience.at_fork import renewed_after_fork
 from ragwatch.resilience.breaker_policy import BreakerPolicy, Predicate, guarded_test, is_cancellation, judge_of
 from ragwatch.resilience.breaker_tally import BreakerTally
@@ -157,6 +158,8 @@ class CircuitBreaker(Shares, Guarded):
         """A ticket for one call, which must be recorded or released; ``CircuitOpen`` where none is to be had."""
         now, epoch = self.clock(), self._epoch  # the epoch before the state: a transition between them makes it late
         if self._passes:
+            if events.witness is not None:
+                events.witness(self.tally)
             return epoch, now
         happened: list[Any] = []
         return self._asked(self._ask(now, happened), happened)
@@ -164,17 +167,23 @@ class CircuitBreaker(Shares, Guarded):
     def at_once(self) -> Ticket | None:
         """A ticket where the breaker is closed, disabled or only counts."""
         now, epoch = self.clock(), self._epoch
-        return (epoch, now) if self._passes else None
+        if not self._passes:
+            return None
+        if events.witness is not None:
+            events.witness(self.tally)
+        return epoch, now
 
     async def aacquire(self) -> Ticket:
         """The same; where a shared breaker must ask its store, the event loop goes on meanwhile."""
-        now, epoch = self.clock(), self._epoch
-        if self._passes:
-            return epoch, now
-        happened: list[Any] = []
+        ticket = self.at_once()
+        if ticket is not None:
+            return ticket
+        now, happened = self.clock(), list[Any]()
         return self._asked(await self._ask_async(now, happened), happened)
 
     def _asked(self, ticket: Ticket | None, happened: list[Any]) -> Ticket:
+        if events.witness is not None:
+            events.witness(self.tally)
         if ticket is not None:
             self._report(happened)
             return ticket

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 log = logging.getLogger("ragwatch.resilience")
 BreakerState = Literal["closed", "open", "half_open", "forced_open", "disabled", "metrics_only"]
@@ -72,6 +72,15 @@ class AttemptFailed:
     along_path: int = 1
 
 
+class Asked(Protocol):
+    """A breaker that was asked for a call: its name, and its state now."""
+
+    name: str
+    state: BreakerState
+
+
+witness: Callable[[Asked], object] | None = None
+"""Told of each call that asks a breaker, where somebody wants to know. On every call's path: no event is made."""
 Event = Transition | Rejection | FallbackUsed | Sharing | AttemptFailed
 Listener = Callable[[Event], object]
 _everyone: tuple[Listener, ...] = ()

@@ -16,6 +16,14 @@ from ragwatch.sdk.resilience import Notice
 
 METRIC = "rag.app.info"
 LABELS = ("version", "config_hash", "index_version", "embedding_model", "prompt_version")
+ATTRIBUTES = (
+    semconv.APP_VERSION,
+    semconv.APP_CONFIG_HASH,
+    semconv.APP_INDEX_VERSION,
+    semconv.APP_EMBEDDING_MODEL,
+    semconv.PROMPT_VERSION,
+)
+"""The same on each query, so that its record says what answered it."""
 
 
 class Configuration(Protocol):
@@ -56,6 +64,8 @@ def app_info(
         had_spoken = bool(_Said.values)
         _Said.values.update({name: value for name, value in given.items() if value is not None})
         after = None if info is None else info.labels()
+        if info is not None:
+            info.mark()
     if info is not None and had_spoken and before != after:
         info.changed(before or (), after or ())
 
@@ -81,6 +91,7 @@ class AppInfo:
         self._recorder = recorder
         self._stop = changes.listen(self._hear)
         _Said.listening = self
+        self.mark()
 
     def labels(self) -> tuple[str, ...]:
         """The labels' values; empty where nothing is known."""
@@ -91,10 +102,19 @@ class AppInfo:
         said.setdefault("version", self._recorder.resource.attributes.get(semconv.SERVICE_VERSION))
         return tuple("" if said.get(name) is None else str(said[name]) for name in LABELS)
 
+    def mark(self) -> None:
+        """Mark the queries that begin from now on; with nothing that their resource says already."""
+        version = str(self._recorder.resource.attributes.get(semconv.SERVICE_VERSION) or "")
+        said = dict(zip(ATTRIBUTES, self.labels(), strict=True))
+        if said[semconv.APP_VERSION] == version:
+            del said[semconv.APP_VERSION]
+        self._recorder.app = {key: value for key, value in said.items() if value} or None
+
     def collect(self) -> None:
-        """Bring the engine's gauge up to date: one series, none where nothing is known."""
+        """Bring the engine's gauge, and the mark of the queries, up to date: one series, none for nothing known."""
         recorder = self._recorder
         labels = self.labels()
+        self.mark()
         with recorder.lock:
             recorder.engine.state.metrics.pop(METRIC, None)
             if any(labels):
@@ -124,6 +144,7 @@ class AppInfo:
             if isinstance(change, changes.ConfigChanged):
                 fields["config_hash"] = {"from": change.before, "to": change.after}
                 self._log("info", semconv.EVENT_CONFIG_CHANGED, fields)
+                self.mark()
             else:
                 fields["config_hash"] = change.kept
                 self._log("error", semconv.EVENT_CONFIG_REJECTED, fields)

@@ -69,6 +69,7 @@ def summary(record: QueryRecord) -> dict[str, Any]:
     }
     rest: tuple[tuple[str, Any], ...] = (
         ("environment", record.environment or None),
+        ("version", record.version),
         ("documents", documents),
         ("model", model),
         ("cost_usd", cost),
@@ -87,6 +88,12 @@ def summary(record: QueryRecord) -> dict[str, Any]:
         line["input_tokens"], line["output_tokens"] = input_tokens, output_tokens
     if record.outcome == "rejected":
         line["error_type"] = record.error_type
+    asked = record.breakers if record.breaker else {}
+    for step in record.steps:
+        if step.breaker is not None:
+            asked |= step.breakers
+    if asked:
+        line["breakers"] = asked
     attempts = {step.step: step.attempts for step in record.steps if step.attempts and step.attempts > 1}
     if attempts:
         line["attempts"] = attempts

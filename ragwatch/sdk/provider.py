@@ -172,6 +172,8 @@ class Tracer(trace.Tracer):
             if query is None:
                 span.query = span
                 span.steps = []
+                if self.recorder.app:
+                    span.attribute_map = {**self.recorder.app, **span.attribute_map}
             else:
                 return span
         span.step = step

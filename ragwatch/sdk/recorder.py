@@ -50,6 +50,8 @@ class Recorder:
         self.on_record: Callable[[QueryRecord], None] | None = None
         """Set by a tool in this process that wants each query's record once it is counted."""
         self.wake: Callable[[], None] = _nothing
+        self.app: dict[str, Any] | None = None
+        """What the app says that it runs now, as attributes of its queries; replaced whole."""
         self.collect: Callable[[], None] = _nothing
         """Brings what others count (breakers, retries, limits) into the engine."""
         self.start(resource)
@@ -63,6 +65,7 @@ class Recorder:
             attributes.get(semconv.DEPLOYMENT_ENVIRONMENT) or attributes.get(semconv.DEPLOYMENT_ENVIRONMENT_OLD) or ""
         )
         self.instance = str(attributes.get(semconv.SERVICE_INSTANCE_ID) or "")
+        self.version = str(attributes.get(semconv.SERVICE_VERSION) or "") or None
         self.engine = Engine()
         self.lock = threading.Lock()
         self.spans: deque[Any] = deque()
@@ -208,6 +211,7 @@ class Recorder:
                 service=self.service,
                 environment=self.environment,
                 instance=self.instance,
+                version=self.version,
                 counted=self.counts,
             )
         if root.labelled is not None:
@@ -228,7 +232,7 @@ class Recorder:
             from ragwatch.assembly.node import Origin
             from ragwatch.sdk.foreign import Foreign
 
-            self._foreign = Foreign(Origin(self.service, self.environment, self.instance))
+            self._foreign = Foreign(Origin(self.service, self.environment, self.instance, self.version))
         return self._foreign
 
     def is_counted(self, span: Any) -> bool:

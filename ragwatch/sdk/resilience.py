@@ -10,11 +10,13 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from ragwatch import semconv
-from ragwatch.resilience import retry_run
-from ragwatch.resilience.events import AttemptFailed, Event, FallbackUsed, Rejection, Sharing, Transition, listen
+from ragwatch.conventions.own import MAX_BREAKERS
+from ragwatch.resilience import events, retry_run
+from ragwatch.resilience.events import Asked, AttemptFailed, Event, FallbackUsed, Rejection, Sharing, Transition, listen
 from ragwatch.resilience.tallies import TALLIES, Series
 from ragwatch.sdk.failure import type_name
 from ragwatch.sdk.guard import fault
+from ragwatch.sdk.provider import SPAN_KEY
 from ragwatch.sdk.recorder import Recorder
 from ragwatch.sdk.runtime import STEP_KEY
 from ragwatch.sdk.step import StepApi
@@ -44,6 +46,7 @@ class Resilience:
         self._baseline = dict(_reported)
         self._stop: Callable[[], None] = listen(self._hear)
         retry_run.writes = _within_a_write
+        events.witness = _met
 
     def collect(self) -> None:
         """Bring the engine's breaker, retry and limit series up to date."""
@@ -61,6 +64,7 @@ class Resilience:
         """Stop listening."""
         self._stop()
         retry_run.writes = bool
+        events.witness = None
         _reported.clear()
         _reported.update(TALLIES.totals())
 
@@ -95,7 +99,7 @@ class Resilience:
         self._recorder.notice(
             Notice(time_ns(), level, semconv.EVENT_BREAKER, fields, context.trace_id, context.span_id)
         )
-        found: dict[str, Any] = {"rag.breaker.name": event.breaker, "from": event.before, "to": event.after}
+        found: dict[str, Any] = {semconv.BREAKER_NAME: event.breaker, "from": event.before, "to": event.after}
         _span().add_event(semconv.EVENT_BREAKER, found)
 
     def _sharing(self, event: Sharing) -> None:
@@ -111,10 +115,34 @@ class Resilience:
 
 def current_step() -> StepApi | None:
     """The step that runs now: ragwatch's own span, or the step beside the app's own span."""
-    step: Any = otel_context.get_value(STEP_KEY)
-    if step is None:
-        step = trace.get_current_span()
+    context = otel_context.get_current()
+    step: Any = context.get(STEP_KEY) or context.get(SPAN_KEY)
     return step if isinstance(step, StepApi) and step.step is not None else None
+
+
+def _met(breaker: Asked) -> None:
+    """A call asks a breaker: the step that makes it says so. The state of its last call stands."""
+    try:
+        step = current_step()
+        if step is None:
+            return
+        said: Any = step.attribute_map  # type: ignore[attr-defined]
+        name, state = breaker.name, breaker.state
+        held = said.get(semconv.BREAKER_NAME)
+        if held is None or held == name:
+            if held is None:
+                step.set(semconv.BREAKER_NAME, name)
+            if said.get(semconv.BREAKER_STATE) != state:
+                step.set(semconv.BREAKER_STATE, state)
+            return
+        states = said.get(semconv.BREAKER_STATE)
+        names, states = (one if isinstance(one, tuple) else (one,) for one in (held, states))
+        found = {**dict(zip(names, states, strict=False)), name: state}
+        if len(found) <= MAX_BREAKERS:
+            step.set(semconv.BREAKER_NAME, tuple(found))
+            step.set(semconv.BREAKER_STATE, tuple(found.values()))
+    except Exception as error:  # noqa: BLE001  (guests behave)
+        fault("breaker", error)
 
 
 def _span() -> Any:

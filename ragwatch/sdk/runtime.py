@@ -55,6 +55,8 @@ class ForeignRuntime:
         if not isinstance(query, ForeignStep) or query.epoch is not self.recorder.epoch or query.end_ns:
             query = None
         nested = step == "query" and query is not None
+        if step == "query" and not nested and self.recorder.app:
+            attributes = {**self.recorder.app, **attributes}
         seen: dict[str, Any] = {} if nested else {semconv.STEP: step}
         if seen and self.recorder.counts:
             seen[semconv.COUNTED] = True

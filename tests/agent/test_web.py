@@ -105,6 +105,10 @@ def test_the_openapi_document_is_valid_and_says_what_is_answered(agent: Agent) -
 
     document = agent.json("/api/openapi.json")
     openapi_spec_validator.validate(document)
+    schemas = document["components"]["schemas"]
+    assert schemas["Query"]["properties"]["version"] == {"type": "string"}
+    assert schemas["Step"]["properties"]["breakers"]["additionalProperties"] == {"type": "string"}
+    assert not {"breaker", "breaker_state"} & {*schemas["Query"]["properties"], *schemas["Step"]["properties"]}
     for path, held in document["paths"].items():
         asked = path.replace("{trace_id}", agent.json("/api/queries?limit=1")["queries"][0]["trace_id"])
         status, content_type, body = agent.get(asked)

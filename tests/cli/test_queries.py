@@ -18,7 +18,7 @@ from tests.support.wait import wait_until
 
 APP = """
 import time, ragwatch
-ragwatch.init(service="bot", log_queries=False)
+ragwatch.init(service="bot", version="2.1", log_queries=False, app_info={"index_version": "i-7", "config": "c0ffee"})
 
 def ask(documents, *, wait=0.0, fail=None, degraded=False):
     try:
@@ -43,6 +43,7 @@ ask(["doc-3"], fail=TimeoutError("no answer"))
 ask(["doc-4"], degraded=True)
 bad = ask(["doc-5", "doc-2"])
 ragwatch.feedback(bad, False)
+ragwatch.app_info(index_version="i-8")
 ragwatch.flush()
 print(good, bad)
 """
@@ -202,7 +203,8 @@ def test_show_says_everything_of_a_query(where: list[str], capsys: pytest.Captur
     assert "      1. doc-5  score 0.9" in lines
     assert any(line.startswith("critical path: ") for line in lines)
     assert any(line.startswith("judged     bad: answer, by feedback") for line in lines)
-    assert "prompt v7" in said
+    assert "versions   version 2.1, config_hash c0ffee, index_version i-7, prompt_version v7" in lines
+    assert "app now    version 2.1, config_hash c0ffee, index_version i-8" in lines
     assert "set in the app's environment: RAGWATCH_CONTENT=truncated (or full)" in said
     log_line = json.loads(next(line for line in lines if line.startswith("log line")).split(maxsplit=2)[2])
     assert (log_line["trace_id"], log_line["documents"]) == (bad["trace_id"], ["doc-5", "doc-2"])
@@ -211,6 +213,47 @@ def test_show_says_everything_of_a_query(where: list[str], capsys: pytest.Captur
 def test_show_names_the_error_with_cause_and_class(where: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     (failed,), _ = asked(capsys, *where, "--errors")
     assert "error      timeout in generate: TimeoutError\n" in shown(capsys, failed["trace_id"], *where)
+
+
+GUARDED = """
+import ragwatch
+ragwatch.init(service="guarded", log_queries=False)
+index = ragwatch.CircuitBreaker("index", failure_threshold=1)
+for _ in range(2):  # the first opens it, the second is turned away
+    try:
+        with ragwatch.query("why?"), ragwatch.retrieve(name="search"), index:
+            raise ConnectionError
+    except Exception:
+        pass
+index.reset()
+with ragwatch.query("why?"), ragwatch.retrieve():
+    pass
+ragwatch.flush()
+print("sent", flush=True)
+input()
+"""
+
+
+def test_show_says_what_the_breaker_was_and_what_it_is_now(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (
+        Agent(tmp_path) as agent,
+        Process.python("-c", GUARDED, env={"OTEL_EXPORTER_OTLP_ENDPOINT": agent.http_url}) as app,
+    ):
+        app.wait_line("sent")
+        where = ["--agent", agent.web_url]
+        source = RunningAgent(agent.web_url)
+        wait_until(lambda: len(source.queries([])["queries"]) == 3, what="the queries")
+        (without, rejected, failed), _ = asked(capsys, *where)
+        wait_until(lambda: "breaker" in shown(capsys, without["trace_id"], *where), what="the state of now")
+        assert rejected["steps"][0]["breakers"] == {"index": "open"}
+        assert failed["steps"][0]["breakers"] == {"index": "closed"}
+        said = shown(capsys, rejected["trace_id"], *where)
+        assert "breaker    retrieve search: index was open (now closed)\n" in said
+        assert "    breaker index open\n" in said
+        assert json.loads(said.rpartition("log line")[2])["breakers"] == {"index": "open"}
+        assert "breaker    retrieve search: index was closed\n" in shown(capsys, failed["trace_id"], *where)
+        said = shown(capsys, without["trace_id"], *where)
+        assert "breaker    index is closed now; the query does not say that it asked one\n" in said
 
 
 def test_show_for_programs(where: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,6 +43,7 @@ def test_pybreakers_states_are_in_the_log_and_the_kpis(watched: Watched) -> None
                 breaker.call(down)
     assert ragwatch.metrics().breaker_states["observed-index"] == {"open": 1}
     assert [event.name for event in watched.span("retrieve").events] == ["rag.breaker", "rag.rejected"]
+    assert watched.attributes("retrieve")["rag.breaker.state"] == "open"
     (line,) = (line for line in watched.lines() if line["event"] == "rag.breaker")
     assert (line["breaker"], line["from"], line["to"]) == ("observed-index", "closed", "open")
 

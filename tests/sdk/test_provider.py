@@ -28,11 +28,11 @@ mine, held = TracerProvider(resource=Resource({"service.name": "mine", "team": "
 mine.add_span_processor(SimpleSpanProcessor(held))
 trace.set_tracer_provider(mine)
 import ragwatch
-ragwatch.init()
+ragwatch.init(app_info={"index_version": "i1"})
 assert trace.get_tracer_provider() is mine
 with ragwatch.query("q") as query:
     with trace.get_tracer("lib").start_as_current_span("http"):
-        with ragwatch.retrieve(source="kb") as step:
+        with ragwatch.retrieve(source="kb") as step, ragwatch.CircuitBreaker("index"):
             step.documents([{"id": "a", "score": 0.5}])
     with ragwatch.generate() as step:
         step.model("m").tokens(input=3)
@@ -48,7 +48,9 @@ assert ragwatch.flush(20)
 """)
     by_name = {span.name: span for span in sink.spans()}
     assert by_name["retrieve"].parent_span_id == by_name["http"].span_id
-    assert attributes_of(by_name["retrieve"].attributes)["rag.step"] == "retrieve"
+    said = attributes_of(by_name["retrieve"].attributes)
+    assert (said["rag.step"], said["rag.breaker.name"], said["rag.breaker.state"]) == ("retrieve", "index", "closed")
+    assert attributes_of(by_name["query"].attributes)["rag.app.index_version"] == "i1"
     assert len(sink.spans()) == 5
     resource = attributes_of(sink.messages("traces")[0].resource_spans[0].resource.attributes)
     assert (resource["service.name"], resource["team"]) == ("mine", "search")
