@@ -20,10 +20,11 @@ EPILOG = """examples:
   ragwatch doctor                              in the environment of the app: its variables are what is looked at
   ragwatch doctor myapp.main:answer            and the app itself, imported in a process of its own
   ragwatch doctor http://127.0.0.1:8000/ask    and the app behind a URL: it is asked once, and its query has to come
+  ragwatch doctor demo                         and the bundled demo, which is built and asked once
   ragwatch doctor --agent http://sidecar:9464 --json
-  ragwatch doctor --bundle report.zip       everything for a bug report, secrets removed
+  ragwatch doctor --bundle report.zip          everything for a bug report, secrets removed
 
-It sends one query of the service ragwatch-doctor through the whole way.
+It sends one query of the service ragwatch-doctor through the whole way; that of the demo is the demo's own.
 
 exit codes: 0 telemetry flows, 1 something is wrong, 2 an argument is wrong"""
 INDENT = 20
@@ -39,7 +40,8 @@ def add_parser(subparsers: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("target", nargs="?", metavar="TARGET", help="your app: pkg.mod:function, or its URL")
+    parser.add_argument("target", nargs="?", metavar="TARGET", help="your app: pkg.mod:function, or its URL; or demo")
+    parser.add_argument("--cache-dir", type=Path, metavar="DIR", help="demo: where its index is kept")
     add_url_options(parser)
     parser.add_argument("--agent", metavar="URL", help=f"the agent's web port (default: {default_port()} of this host)")
     parser.add_argument("--token", help="the agent's bearer token (default: RAGWATCH_AGENT_TOKEN)")
@@ -51,8 +53,10 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at everything; 1 where something is wrong."""
-    if args.target is not None and ":" not in args.target:
-        said = f"{args.target!r} should read pkg.mod:function (it is imported to see who traces in it) or http://…"
+    if args.target not in {None, "demo"} and ":" not in args.target:
+        said = (
+            f"{args.target!r} should read pkg.mod:function (it is imported to see who traces in it), http://…, or demo"
+        )
         raise ConfigError("TARGET", said, source="argument")
     agent = RunningAgent(args.agent or f"http://127.0.0.1:{default_port()}", args.token)
     checks: list[Check] = []
@@ -76,12 +80,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _checks(args: argparse.Namespace, agent: RunningAgent) -> Iterator[Check]:
-    from ragwatch.cli.doctor_hops import hop_checks
+    from ragwatch.cli.doctor_hops import Canary, hop_checks
 
     is_url = args.target is not None and "://" in args.target
+    is_demo = args.target == "demo"
     target = open_url(args.target, args) if is_url else None
-    yield from app_checks(None if is_url else args.target)
-    yield from hop_checks(agent)
+    yield from app_checks(None if is_url or is_demo else args.target)
+    canary = Canary()
+    if is_demo:
+        from ragwatch.cli.doctor_demo import demo_canary
+
+        canary = demo_canary(args.cache_dir)
+    yield from hop_checks(agent, canary)
     if target is not None:
         from ragwatch.cli.doctor_url import url_checks
 

@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from ragwatch import __version__
@@ -164,13 +164,16 @@ def _provider(found: dict[str, Any]) -> Check:
     return Check("provider", "note", f"{kind}, set by somebody else, is kept and used{sampler}")
 
 
-def run_child(*arguments: str) -> tuple[dict[str, Any] | None, str]:
+def run_child(
+    *arguments: str, timeout_s: float = CHILD_S, env: Mapping[str, str] | None = None
+) -> tuple[dict[str, Any] | None, str]:
     """What the child says, and its last words on standard error; None where it ended without an answer."""
+    environ = {**os.environ, **(env or {})}
     command = [sys.executable, "-m", "ragwatch.cli.doctor_child", *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=CHILD_S, check=False)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False, env=environ)  # noqa: S603
     except subprocess.TimeoutExpired:
-        return None, f"nothing came within {CHILD_S:.0f} s"
+        return None, f"nothing came within {timeout_s:.0f} s"
     words = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), f"exit code {done.returncode}")
     try:
         found = json.loads(done.stdout.rstrip().rpartition("\n")[2])

@@ -1,12 +1,14 @@
-"""What ``ragwatch doctor`` runs in a process of its own: a query of the SDK, or the user's app as it is imported.
+"""What ``ragwatch doctor`` runs in a process of its own: a query of the SDK, the demo, or the import of the user's app.
 
-``python -m ragwatch.cli.doctor_child canary`` and ``… target pkg.mod:function`` print one JSON object on the last line.
+``python -m ragwatch.cli.doctor_child canary``, ``… demo [DIR]`` and ``… target pkg.mod:function`` print one JSON object
+on the last line.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 SERVICE = "ragwatch-doctor"
@@ -27,6 +29,43 @@ def canary() -> dict[str, Any]:
     on = running() is not None
     delivered = ragwatch.flush(FLUSH_S)
     return {"on": on, "trace_id": trace_id, "delivered": delivered, "telemetry": ragwatch.telemetry()}
+
+
+def demo(cache_dir: str | None = None) -> dict[str, Any]:
+    """Build the demo's app and ask it one of its own questions; what became of it."""
+    import ragwatch
+    from ragwatch.cli.target_options import open_demo
+    from ragwatch.errors import RagwatchError
+    from ragwatch.record import QueryRecord
+    from ragwatch.sdk.setup import running
+    from ragwatch.target.asking import ask
+
+    ragwatch.init(service=SERVICE, log_queries=False)
+    process = running()
+    try:
+        found = open_demo(Path(cache_dir) if cache_dir else None)
+    except RagwatchError as error:
+        return {"fails": str(error)}
+    records: list[QueryRecord] = []
+    if process is not None:
+        process[0].on_record = records.append
+    question = found.golden[0].question
+    answer = ask(found, question, {})
+    delivered = ragwatch.flush(FLUSH_S)
+    found.close()
+    return {
+        "on": process is not None,
+        "question": question,
+        "error": None if answer.error is None else f"{type(answer.error).__name__}: {answer.error}",
+        "seconds": answer.seconds,
+        "steps": [step.step for step in records[-1].steps] if records else [],
+        "documents": next((len(step.documents or ()) for step in reversed(records[-1].steps) if step.documents), 0)
+        if records
+        else 0,
+        "trace_id": answer.trace_id,
+        "delivered": delivered,
+        "telemetry": ragwatch.telemetry(),
+    }
 
 
 def target(name: str) -> dict[str, Any]:
@@ -77,7 +116,8 @@ def active() -> list[str]:
 
 def main() -> int:
     """Do what the arguments say."""
-    found = canary() if sys.argv[1:2] == ["canary"] else target(sys.argv[2])
+    what, *given = sys.argv[1:]
+    found = canary() if what == "canary" else demo(*given) if what == "demo" else target(*given)
     print(f"\n{json.dumps(found)}", flush=True)
     return 0
 

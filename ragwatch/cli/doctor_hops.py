@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from time import monotonic, sleep, time
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ragwatch import __version__
-from ragwatch.cli.doctor_app import Check, run_child
+from ragwatch.cli.doctor_app import CHILD_S, Check, run_child
 from ragwatch.cli.doctor_child import SERVICE
 from ragwatch.cli.source import RunningAgent
 from ragwatch.config.otel_env import Endpoint, read_settings
@@ -19,12 +19,26 @@ from ragwatch.errors import ConfigError, NoAnswer
 ARRIVAL_S = 10.0
 FORWARD_S = 8.0
 SKEW_S = 2.0
+UNSENT = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
 GRPC_PATH = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 START = "ragwatch agent"
 TOKEN = "OTEL_EXPORTER_OTLP_HEADERS='authorization=Bearer TOKEN'"  # noqa: S105
 
 
-def hop_checks(agent: RunningAgent) -> Iterator[Check]:
+class Canary(NamedTuple):
+    """What the doctor sends through the whole way: the child that sends it, and the look at what that says of itself.
+
+    ``checks`` takes what the child said (None where it ended without a word), and its last words.
+    """
+
+    arguments: tuple[str, ...] = ("canary",)
+    timeout_s: float = CHILD_S
+    checks: Callable[[dict[str, Any] | None, str], Iterable[Check]] = lambda _found, _words: ()
+    goes_unsent: bool = False
+    """Whether it says something also where nothing can be sent."""
+
+
+def hop_checks(agent: RunningAgent, canary: Canary = Canary()) -> Iterator[Check]:  # noqa: B008  (frozen)
     """Each hop in order; what lies behind one that is wrong is unknown."""
     settings = read_settings()
     endpoint = settings.endpoints.get("traces")
@@ -33,16 +47,23 @@ def hop_checks(agent: RunningAgent) -> Iterator[Check]:
     web = _web(agent)
     yield from web
     if web[0].status == "wrong" or receiver.status != "ok" or settings.disabled:
+        if canary.goes_unsent:
+            yield from canary.checks(*run_child(*canary.arguments, timeout_s=canary.timeout_s, env=UNSENT))
         yield Check("query", "unknown", "not sent: a hop before it is wrong")
         return
     before = _samples(agent)
-    found, words = run_child("canary")
+    found, words = run_child(*canary.arguments, timeout_s=canary.timeout_s)
+    about = list(canary.checks(found, words))
+    yield from about
+    if any(check.status == "wrong" for check in about):
+        yield Check("query", "unknown", "the app did not get so far")
+        return
     sent = _sent(found, words)
     yield sent
     if sent.status == "wrong" or found is None:
         yield Check("KPIs", "unknown", "the query did not leave the SDK")
         return
-    yield from _arrival(agent, str(found["trace_id"]), before)
+    yield from _arrival(agent, found, before)
 
 
 def _receiver(endpoint: Endpoint) -> Check:
@@ -163,8 +184,8 @@ def _sent(found: dict[str, Any] | None, words: str) -> Check:
     return Check("query", "ok", f"the SDK delivered one, trace {found['trace_id']}")
 
 
-def _arrival(agent: RunningAgent, trace_id: str, before: dict[tuple[str, str], float]) -> Iterator[Check]:
-    received = "ragwatch_agent_received_total"
+def _arrival(agent: RunningAgent, sent: dict[str, Any], before: dict[tuple[str, str], float]) -> Iterator[Check]:
+    received, trace_id = "ragwatch_agent_received_total", str(sent["trace_id"])
     held = _wait(lambda: _held(agent, trace_id), ARRIVAL_S)
     now = _samples(agent)
     if not held:
@@ -184,7 +205,7 @@ def _arrival(agent: RunningAgent, trace_id: str, before: dict[tuple[str, str], f
             )
         return
     yield Check("inbox", "ok", "the agent has it on disk")
-    yield Check("KPIs", "ok", f"it is a query of {SERVICE} with its step: ragwatch show {trace_id[:8]}")
+    yield _steps(agent, trace_id, sent.get("steps", ["retrieve"]))
     name = "rag_query_duration_seconds_count"
     label = f'service="{SERVICE}"'
     counted = _wait(lambda: _total(_samples(agent), name, label) > _total(before, name, label), ARRIVAL_S)
@@ -194,6 +215,21 @@ def _arrival(agent: RunningAgent, trace_id: str, before: dict[tuple[str, str], f
         yield Check("/metrics", "wrong", f"{name}{{{label}}} did not grow", "see what the agent says on standard error")
     yield from _losses(_samples(agent))
     yield _upstream(agent)
+
+
+def _steps(agent: RunningAgent, trace_id: str, wanted: list[str]) -> Check:
+    """Whether each step that the SDK recorded is in the agent's query."""
+    try:
+        (query, *_) = agent.query(trace_id)["queries"]
+    except (NoAnswer, ConfigError, ValueError) as error:
+        return Check("KPIs", "wrong", f"its query cannot be read: {error}", f"ragwatch show {trace_id[:8]}")
+    there = [step["step"] for step in query["steps"]]
+    missing = [step for step in wanted if step not in there]
+    if missing:
+        said = f"its query has no {', '.join(missing)}: spans were lost on the way"
+        return Check("KPIs", "wrong", said, "docs/runbooks.md says what each reason of a loss means")
+    many = f"its step{'s' if len(there) != 1 else ''} {', '.join(there)}"
+    return Check("KPIs", "ok", f"it is a query of {SERVICE} with {many}: ragwatch show {trace_id[:8]}")
 
 
 def _held(agent: RunningAgent, trace_id: str) -> bool:

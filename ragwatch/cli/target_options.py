@@ -45,7 +45,7 @@ def add_url_options(parser: Any) -> None:
 def open_target(name: str, args: argparse.Namespace, *, timeout_s: float = 30.0, connections: int = 64) -> Target:
     """The target of that name; ``RagwatchError`` that says what to do where it cannot be had."""
     if name == "demo":
-        return _demo(args.cache_dir)
+        return open_demo(args.cache_dir)
     if "://" in name:
         return open_url(name, args, timeout_s=timeout_s, connections=connections)
     if ":" not in name:
@@ -119,7 +119,8 @@ def in_words(error: BaseException) -> str:
     return str(error) if isinstance(error, UrlError) else f"{type(error).__name__}: {error}"
 
 
-def _demo(cache_dir: Path | None) -> Target:
+def open_demo(cache_dir: Path | None) -> Target:
+    """The bundled demo; ``RagwatchError`` without its extra, or where its index cannot be kept."""
     try:
         from ragwatch.demo.errors import DemoInputError
         from ragwatch.target.demo import demo_target

@@ -230,7 +230,7 @@ def test_planted_in_the_app(agent: Agent, apps: Path, target: str, check: str, s
     assert checks[check]["do"]
 
 
-@pytest.mark.parametrize("target", ["demo", "myapp"])
+@pytest.mark.parametrize("target", ["demos", "myapp"])
 def test_what_cannot_be_imported_is_refused(target: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", target]) == 2
     assert f"{target!r} should read pkg.mod:function" in capsys.readouterr().err
