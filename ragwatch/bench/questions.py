@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 from ragwatch.demo.golden import Golden
-from ragwatch.demo.jsonl import read_text
+from ragwatch.demo.jsonl import grown_lines
 from ragwatch.errors import ConfigError
 
 _QUESTIONS = ("question", "query", "text")
@@ -18,22 +18,26 @@ _RELEVANT = ("relevant", "ids", "relevant_ids", "documents")
 def read_questions(path: Path, source: str = "--questions") -> list[Golden]:
     """The questions of a file: one a line, or JSON Lines with ``question`` and, where known, ``relevant`` ids.
 
-    ``ConfigError`` with the line of what cannot be read, and for a file without questions.
+    A question may stand there several times, and is then asked so often. A line that judges one (``relevant``, or
+    ``judgement`` as ``ragwatch explore`` writes it) asks nothing where the question stands there already: the last
+    ``relevant`` is what answers it. ``ConfigError`` with the line of what cannot be read, and for a file without
+    questions.
     """
     import json
 
     from ragwatch.demo.errors import DemoInputError
 
     try:
-        text = read_text(path)
+        lines = grown_lines(path)
     except DemoInputError as error:
         raise ConfigError(str(path), str(error).partition(": ")[2], source=source) from None
-    found = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
+    found: list[str] = []
+    relevant: dict[str, frozenset[str]] = {}
+    known: set[str] = set()
+    for number, line in lines:
         if not line.lstrip().startswith("{"):
-            found.append(Golden(line.strip(), frozenset()))
+            found.append(line.strip())
+            known.add(line.strip())
             continue
         try:
             value = json.loads(line)
@@ -42,13 +46,18 @@ def read_questions(path: Path, source: str = "--questions") -> list[Golden]:
         question = next((value[name] for name in _QUESTIONS if isinstance(value.get(name), str)), None)
         if question is None:
             raise ConfigError(str(path), f'line {number} has no "question"', source=source)
-        ids: list[object] = next((value[name] for name in _RELEVANT if isinstance(value.get(name), list)), [])
-        found.append(Golden(question, frozenset(map(str, ids))))
+        question = question.strip()
+        ids = next((value[name] for name in _RELEVANT if isinstance(value.get(name), list)), None)
+        if ids is not None:
+            relevant[question] = frozenset(map(str, ids))
+        if (ids is None and "judgement" not in value) or question not in known:
+            found.append(question)
+        known.add(question)
     if not found:
         raise ConfigError(
             str(path), 'has no question in it: write one a line, or {"question": …, "relevant": [ids]}', source=source
         )
-    return found
+    return [Golden(question, relevant.get(question, frozenset())) for question in found]
 
 
 def mixed(questions: Sequence[Golden], exponent: float, dice: Random) -> Iterator[Golden]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.resources
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,7 +46,9 @@ def load_golden(path: Path, known: Collection[str]) -> list[Golden]:
     elif path.name == "queries.jsonl" and (path.parent / "qrels.tsv").is_file():
         lines = _with_qrels(path, path.parent / "qrels.tsv")
     else:
-        lines = [(line, _question(path, line, value)) for line, value in read_jsonl(path) if not _is_bad(value)]
+        lines = last_words(
+            (line, _question(path, line, value)) for line, value in read_jsonl(path, grows=True) if not _is_bad(value)
+        )
     if not lines:
         raise DemoInputError(path, "no questions", advice='write {"question": …, "relevant": [ids]} a line')
     for line, golden in lines:
@@ -68,7 +70,11 @@ def _collection(root: Path) -> tuple[Path, list[tuple[int, Golden]]] | None:
         return None
     golden = root / "golden.jsonl"
     if golden.is_file():
-        return golden, [(line, _question(golden, line, value)) for line, value in read_jsonl(golden)]
+        return golden, last_words(
+            (line, _question(golden, line, value))
+            for line, value in read_jsonl(golden, grows=True)
+            if not _is_bad(value)
+        )
     return root / "qrels.tsv", _with_qrels(root / "queries.jsonl", root / "qrels.tsv")
 
 
@@ -82,6 +88,21 @@ def _question(path: Path, line: int, value: dict[str, Any]) -> Golden:
         raise DemoInputError(path, 'no list of ids in "relevant"', line=line, advice=advice)
     split = value.get("split")
     return Golden(question, frozenset(map(str, ids)), split if isinstance(split, str) else None)
+
+
+def last_words(lines: Iterable[tuple[int, Golden]]) -> list[tuple[int, Golden]]:
+    """Each question once, where it first stood: the last line that says what answers it is the one that counts.
+
+    A file that grows as answers are judged is never rewritten; who thinks again adds a line.
+
+    >>> a, b = Golden("why", frozenset("a")), Golden("how", frozenset("b"))
+    >>> [(line, *golden.relevant) for line, golden in last_words([(1, a), (2, b), (3, a._replace(relevant={"c"}))])]
+    [(3, 'c'), (2, 'b')]
+    """
+    found: dict[str, tuple[int, Golden]] = {}
+    for line, golden in lines:
+        found[golden.question] = line, golden
+    return list(found.values())
 
 
 def _is_bad(value: dict[str, Any]) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ragwatch.demo.errors import DemoInputError
+
+log = logging.getLogger("ragwatch")
 
 
 def read_text(path: Path) -> str:
@@ -25,9 +28,40 @@ def read_text(path: Path) -> str:
         raise DemoInputError(path, f"cannot be read ({error.strerror})") from None
 
 
-def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, object) of each line that is not blank; raises ``DemoInputError``."""
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+def grown_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """(line number, line) of a file that a program adds objects to; raises ``DemoInputError``.
+
+    Blank lines are left out, and so is, with a warning, a last one that is the beginning of an object and has no end:
+    the program, or the machine, ended while it was written.
+    """
+    lines = [(number, line) for number, line in enumerate(read_text(path).split("\n"), 1)]
+    if len(lines) > 1 and is_cut_off(lines[-1][1]):
+        log.warning("%s: line %d is cut off, and left out", path, lines.pop()[0])
+    return ((number, line) for number, line in lines if line.strip())
+
+
+def is_cut_off(line: str) -> bool:
+    """Whether it is the beginning of a JSON object.
+
+    >>> is_cut_off('{"question": "wh'), is_cut_off('{"question": "why"}'), is_cut_off("why")
+    (True, False, False)
+    """
+    if not line.lstrip().startswith("{"):
+        return False
+    try:
+        json.loads(line)
+    except ValueError:
+        return True
+    return False
+
+
+def read_jsonl(path: Path, *, grows: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, object) of each line that is not blank; raises ``DemoInputError``.
+
+    ``grows``: as ``grown_lines``.
+    """
+    lines = grown_lines(path) if grows else enumerate(read_text(path).split("\n"), 1)
+    for number, line in lines:
         if not line.strip():
             continue
         try:

@@ -129,10 +129,27 @@ def test_a_file_of_questions_is_plain_or_golden(tmp_path: Path) -> None:
     ]
 
 
+def test_a_question_is_asked_as_often_as_it_stands_there_and_judged_by_the_last_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "golden.jsonl"
+    path.write_text(
+        'how do I copy\nhow do I copy\n{"question": "how do I move", "relevant": ["a"]}\n'
+        '{"question": "how do I move", "judgement": "bad", "documents_found": ["a"]}\n'
+        '{"question": "how do I copy", "relevant": ["c"]}\n{"question": "how do I move", "relevant": ["b"]}\n'
+        '{"question": "why", "judgement": "bad"}\n{"question": "cut of'
+    )
+    copied = Golden("how do I copy", frozenset("c"))
+    moved = Golden("how do I move", frozenset("b"))
+    assert read_questions(path) == [copied, copied, moved, Golden("why", frozenset())]
+    assert "line 8 is cut off" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("\n \n", "has no question in it"),
+        ('why\n{"question": \n', "line 2 is no JSON"),
         ('{"question": ', "line 1 is no JSON"),
         ('{"q": 1}', 'line 1 has no "question"'),
     ],

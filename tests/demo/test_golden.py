@@ -53,10 +53,24 @@ def test_the_users_labels_are_read(tmp_path: Path) -> None:
     ]
 
 
+def test_a_file_that_explore_grows_is_read_as_it_was_last_judged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "golden.jsonl"
+    path.write_text(
+        '{"question": "q", "relevant": ["a"]}\n{"question": "r", "relevant": ["b"]}\n'
+        '{"question": "q", "judgement": "bad", "documents_found": ["a"]}\n{"question": "q", "relevant": ["b"]}\n'
+        '{"question": "s", "relev'
+    )
+    assert load_golden(path, {"a", "b"}) == [Golden("q", frozenset("b")), Golden("r", frozenset("b"))]
+    assert "line 5 is cut off" in caplog.text
+    assert folder_golden(tmp_path, {"a", "b"}) == load_golden(path, {"a", "b"})
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ('{"question": "q", "relevant": ["a"]}\n{', "golden.jsonl, line 2: not JSON"),
+        ('{"question": "q", "relevant": ["a"]}\n{\n', "golden.jsonl, line 2: not JSON"),
         ('{"relevant": ["a"]}', 'golden.jsonl, line 1: no "question" or "query" or "text"'),
         ('{"question": "q", "relevant": []}', 'golden.jsonl, line 1: no list of ids in "relevant"'),
         ('{"question": "q", "relevant": ["guide.md"]}', "did you mean guide.md#one?"),
