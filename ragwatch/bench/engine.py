@@ -15,15 +15,14 @@ from typing import Any, Self
 from ragwatch.bench.drivers import Driver, Loop, Threads
 from ragwatch.bench.load import Phase, Think
 from ragwatch.bench.schedule import arrivals
-from ragwatch.bench.shot import Job, Shot
+from ragwatch.bench.shot import Job, Shot, judged
 from ragwatch.bench.tally import Tally
-from ragwatch.demo.evaluate import hit, recall, reciprocal_rank
 from ragwatch.demo.golden import Golden
 from ragwatch.record import QueryRecord
 from ragwatch.sdk.failure import class_of, message_of, outcome_of
 from ragwatch.sdk.setup import running
 from ragwatch.target.answer import Answer
-from ragwatch.target.asking import K, ask, ask_async
+from ragwatch.target.asking import ask, ask_async
 from ragwatch.target.target import Target
 
 TICK_S = 0.05
@@ -192,13 +191,20 @@ class Engine:
             kind = "rejected" if outcome == "rejected" else class_of(answer.error)
             message = " ".join(message_of(answer.error).split())[:MAX_MESSAGE]
             error = (kind, f"{type(answer.error).__name__}: {message}".rstrip(": "))
-        label = None
         wanted = job.golden.relevant
-        if wanted and answer.documents is not None:
-            ids = [document.id or "" for document in answer.documents]
-            label = (recall(ids[:K], wanted), hit(ids[:K], wanted), reciprocal_rank(ids, wanted))
+        label = None if answer.documents is None else judged(answer.documents, wanted)
         return Shot(
-            job.phase, job.due_s, job.sent_s, begun, ended, outcome, error, answer.first_s, answer.trace_id, label
+            job.phase,
+            job.due_s,
+            job.sent_s,
+            begun,
+            ended,
+            outcome,
+            error,
+            answer.first_s,
+            answer.trace_id,
+            label,
+            wanted,
         )
 
     # -- what came of it ----------------------------------------------------------------------------------------------

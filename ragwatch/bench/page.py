@@ -8,7 +8,7 @@ from typing import Any
 
 from ragwatch.bench.chart import Line, area_chart, line_chart
 from ragwatch.bench.saturation import WAITING
-from ragwatch.bench.shown import estimate, figure, rate, tick, time
+from ragwatch.bench.shown import estimate, figure, judged_of, rate, tick, time
 
 _CSS = """
 :root{color-scheme:light dark;--ink:#1c2430;--dim:#5d6b7a;--line:#d9dfe6;--paper:#fff;--soft:#f5f7fa;--bad:#b3263e;--good:#1d7a55}
@@ -95,7 +95,8 @@ def _tiles(found: Mapping[str, Any]) -> str:
     if knee:
         tiles.insert(0, ("knee", f"{knee['rate']:.4g}/s" if knee.get("rate") else "none"))
     if recall:
-        tiles.append((f"recall@5 [{recall['low']:.2f}–{recall['high']:.2f}]", f"{recall['value']:.2f}"))
+        name = f"recall@5 [{recall['low']:.2f}–{recall['high']:.2f}] on {judged_of(found)}"
+        tiles.append((name, f"{recall['value']:.2f}"))
     if found["cache_hit_rate"] is not None:
         tiles.append(("cache hits", f"{found['cache_hit_rate']:.0%}"))
     if found["cost_usd"] is not None:

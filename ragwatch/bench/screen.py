@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ragwatch.bench.session import Session
-from ragwatch.bench.shown import estimate, figure, rate, time
+from ragwatch.bench.shown import estimate, figure, judged_of, rate, time
 from ragwatch.bench.usl import POOR_FIT
 
 SHOWN_PHASES = 12
@@ -63,7 +63,7 @@ def outcome(found: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [_headline(found), Text(), _load_table(found)]
     if found["steps"]:
         parts += [Text(), _steps_table(found)]
-    parts += [Text(), *_facts(found)]
+    parts += [Text(), *facts(found)]
     if found.get("knee"):
         parts += [Text(), *_knee(found["knee"])]
     if found.get("comparison"):
@@ -134,26 +134,27 @@ def _steps_table(found: Mapping[str, Any]) -> Table:
     return table
 
 
-def _facts(found: Mapping[str, Any]) -> Iterator[Text]:
-    facts: list[str] = []
+def facts(found: Mapping[str, Any]) -> Iterator[Text]:
+    """What is said below the tables: cache, tokens, cost, accuracy, errors, the bench itself."""
+    said: list[str] = []
     if found["cache_hit_rate"] is not None:
-        facts.append(f"cache hits {found['cache_hit_rate']:.1%} of {found['cache_lookups']}")
+        said.append(f"cache hits {found['cache_hit_rate']:.1%} of {found['cache_lookups']}")
     tokens = found["tokens"]
     if tokens["known"]:
         known = (
             "" if tokens["known"] == tokens["calls"] else f" (known for {tokens['known']} of {tokens['calls']} calls)"
         )
-        facts.append(f"tokens {tokens['input']} in, {tokens['output']} out{known}")
+        said.append(f"tokens {tokens['input']} in, {tokens['output']} out{known}")
     if found["cost_usd"] is not None:
-        facts.append(f"cost ${found['cost_usd']:.4f}")
+        said.append(f"cost ${found['cost_usd']:.4f}")
     if found["first_chunk_s"]:
-        facts.append(
-            f"first chunk p50 {time(found['first_chunk_s']['p50'])}, p95 {time(found['first_chunk_s']['p95'])}"
-        )
+        said.append(f"first chunk p50 {time(found['first_chunk_s']['p50'])}, p95 {time(found['first_chunk_s']['p95'])}")
+    if found["recall_at_5"] is not None:
+        said.append(f"recall@5 {estimate(found['recall_at_5'])} on {judged_of(found)}")
     if found["unfinished"]:
-        facts.append(f"{found['unfinished']} without an answer at the end")
-    if facts:
-        yield from (Text(fact) for fact in facts)
+        said.append(f"{found['unfinished']} without an answer at the end")
+    if said:
+        yield from (Text(fact) for fact in said)
     for kind, count in found["errors_by_class"].items():
         yield Text.assemble((f"{count} {kind}", "red"), f"  {found['error_examples'].get(kind, '')}")
     client = found["client"]

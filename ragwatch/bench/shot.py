@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from ragwatch.demo.evaluate import hit, recall, reciprocal_rank
 from ragwatch.demo.golden import Golden
+from ragwatch.record import Document
+from ragwatch.target.asking import K
+
+Label = tuple[float, bool, float]
 
 
 class Job(NamedTuple):
@@ -23,7 +29,8 @@ class Job(NamedTuple):
 class Shot(NamedTuple):
     """A question that was asked. ``outcome`` is ok, error, rejected or cancelled; ``error`` is class and message.
 
-    ``recall``, ``hit`` and ``reciprocal_rank`` come from documents in the answer, where there are labels.
+    ``label`` is recall, hit and reciprocal rank of the documents in the answer; ``relevant`` are those that answer the
+    question, for whoever finds the documents elsewhere.
     """
 
     phase: int
@@ -35,4 +42,17 @@ class Shot(NamedTuple):
     error: tuple[str, str] | None = None
     first_s: float | None = None
     trace_id: str | None = None
-    label: tuple[float, bool, float] | None = None
+    label: Label | None = None
+    relevant: frozenset[str] = frozenset()
+
+
+def judged(documents: Iterable[Document], relevant: frozenset[str]) -> Label | None:
+    """Documents, best first, held against those that answer the question; None where nobody knows these.
+
+    >>> judged([Document("a", 1), Document("b", 2)], frozenset("b"))
+    (1.0, True, 0.5)
+    """
+    if not relevant:
+        return None
+    ids = [document.id or "" for document in documents]
+    return recall(ids[:K], relevant), hit(ids[:K], relevant), reciprocal_rank(ids, relevant)

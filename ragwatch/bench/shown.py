@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 def time(seconds: float | None) -> str:
     """A duration.
@@ -41,6 +44,18 @@ def figure(name: str, value: float) -> str:
     if name.startswith("p"):
         return time(value)
     return rate(value) if name == "throughput" else f"{value:.3f}"
+
+
+def judged_of(row: Mapping[str, Any]) -> str:
+    """On how many of its answers an accuracy rests; empty where it has none.
+
+    >>> judged_of({"recall_at_5": {}, "judged": 1200, "answered": 3000}), judged_of({"recall_at_5": None})
+    ('1,200 of 3,000 answers', '')
+    """
+    if row["recall_at_5"] is None:
+        return ""
+    judged, answered = row.get("judged", row["recall_at_5"].get("n", 0)), row["answered"]
+    return f"all {answered:,} answers" if judged == answered else f"{judged:,} of {answered:,} answers"
 
 
 def estimate(found: dict[str, float] | None) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from math import log
 from typing import Any
 
-from ragwatch.bench.shot import Shot
+from ragwatch.bench.shot import Label, Shot, judged
 from ragwatch.bench.spread import Spread
 from ragwatch.kpi.quality import Estimate, mean_interval, wilson
 from ragwatch.record import QueryRecord
@@ -108,13 +108,9 @@ class Tally:
         part = self.slices[min(max(place, 0), SLICES - 1)]
         part.latency[bucket_of(latency)] += 1
         part.answered += shot.outcome == "ok"
-        label = shot.label
         if record is not None:
             self._record(record)
-            if record.label is not None:
-                label = (record.label.recall, record.label.hit, record.label.reciprocal_rank)
-            elif record.cache == "hit":  # nothing was retrieved: what is returned was judged when it was
-                label = None
+        label = label_of(shot, record) if shot.outcome == "ok" else None
         if label is not None:
             part.recall += label[0]
             part.judged += 1
@@ -210,6 +206,7 @@ class Tally:
                 "known": self.calls_known,
             },
             "cost_usd": self.cost_usd if self.costs else None,
+            "judged": self.recall.n,
             "recall_at_5": _estimate(self.recall.estimate()),
             "hit_at_5": _estimate(accuracy),
             "mrr": _estimate(self.reciprocal_rank.estimate()),
@@ -224,6 +221,16 @@ class Tally:
             "own_s": self.owned_s.get("query", 0.0) / self.records if self.records else None,
             "client": {"lag_s": self.lag.to_dict(), "wait_s": self.wait.to_dict()},
         }
+
+
+def label_of(shot: Shot, record: QueryRecord | None) -> Label | None:
+    """How good what was served was: by what was retrieved, else what the app returned, else what its cache held."""
+    if record is not None and record.label is not None:
+        return record.label.recall, record.label.hit, record.label.reciprocal_rank
+    if shot.label is not None or record is None:
+        return shot.label
+    held = next((step.documents for step in record.steps if step.step == "cache" and step.documents is not None), None)
+    return None if held is None else judged(held, shot.relevant)
 
 
 def bucket_of(seconds: float) -> int:

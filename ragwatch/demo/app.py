@@ -10,7 +10,7 @@ from opentelemetry import trace
 import ragwatch
 from ragwatch.demo.generate import Usage
 from ragwatch.demo.prices import cost_usd
-from ragwatch.demo.rag import RERANKED, Hit, Rag
+from ragwatch.demo.rag import RERANKED, Hit, Known, Rag
 from ragwatch.demo.text import words
 from ragwatch.semconv import COST_USD
 
@@ -22,7 +22,6 @@ class WatchedRag(Rag):
     """``Rag`` with each step marked."""
 
     answer = ragwatch.query(Rag.answer)
-    lookup = ragwatch.cache("answers")(Rag.lookup)
     rerank = ragwatch.rerank(Rag.rerank)
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -34,6 +33,15 @@ class WatchedRag(Rag):
         )
         room = ragwatch.Bulkhead("model", max_concurrent=3, max_wait=1.0, fallback=self._titles)
         self._write = room(super().generate)
+
+    def lookup(self, question: str) -> Known | None:
+        """The cached answer; whoever is served it is served its documents too."""
+        with ragwatch.cache("answers") as step:
+            known = super().lookup(question)
+            step.hit(known is not None)
+            if known is not None:
+                step.documents(known.documents)
+            return known
 
     def embed(self, question: str) -> Any:
         """The question as a vector; its tokens are its words."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import zlib
 from collections.abc import Iterator, Mapping
+from typing import TypeVar
 
+T = TypeVar("T")
 RETRIEVER_DOWN = "retriever down"
 SLOW_MODEL = "slow model"
 INDEX_INCOMPLETE = "index incomplete"
@@ -64,7 +66,7 @@ class Faults:
         """Put a lost document back."""
         self._mended.add(key)
 
-    def cached(self, key: str, cache: Mapping[str, str]) -> str:
+    def cached(self, key: str, cache: Mapping[str, T]) -> T:
         """The cached answer; while the cache is poisoned, the answer to another question where there is another."""
         if CACHE_POISONED in self._on:
             others = (answer for question, answer in cache.items() if question != key and answer != cache[key])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Generator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,13 @@ CANDIDATES = 100  # of each search, before fusion
 RERANKED = 60  # that the reranker reads; recall@60 on the dev questions is 0.89, recall@5 before it 0.51
 VECTOR_WEIGHT = 0.3  # of the vectors against BM25 in the fusion; the vectors alone find less (0.35 against 0.55)
 Hit = dict[str, Any]  # id, score, title, text, date
+
+
+class Known(NamedTuple):
+    """A cached answer, with the documents that it was written from."""
+
+    text: str
+    documents: list[Hit]
 
 
 class Rag:
@@ -44,7 +51,7 @@ class Rag:
         self.top_k = top_k
         self.writer: Writer = writer if writer is not None else writer_from_environment()
         self.faults = faults or Faults()
-        self._cache: OrderedDict[str, str] = OrderedDict()
+        self._cache: OrderedDict[str, Known] = OrderedDict()
         self._cache_size = cache_size
         self._lock = threading.Lock()
         self.cache_hits = 0
@@ -53,16 +60,16 @@ class Rag:
         """The answer to a question, from the cache or made anew; raises what a step raises."""
         known = self.lookup(question)
         if known is not None:
-            return known
+            return known.text
         vector = self.embed(question)
         found = self.retrieve(question, vector, top_k=RERANKED)
         best = self.rerank(question, found, top_k=self.top_k)
         text = "".join(self.generate(question, best))
-        self.remember(question, text)
+        self.remember(question, text, best)
         return text
 
-    def lookup(self, question: str) -> str | None:
-        """The cached answer, or None."""
+    def lookup(self, question: str) -> Known | None:
+        """The cached answer with its documents, or None."""
         key = normal(question)
         with self._lock:
             if key not in self._cache:
@@ -110,10 +117,10 @@ class Rag:
         self.faults.before_generation()
         return (yield from self.writer.write(question, docs))
 
-    def remember(self, question: str, text: str) -> None:
+    def remember(self, question: str, text: str, documents: list[Hit]) -> None:
         """Put an answer into the cache; the one that was not asked for longest goes."""
         with self._lock:
-            self._cache[normal(question)] = text
+            self._cache[normal(question)] = Known(text, documents)
             self._cache.move_to_end(normal(question))
             while len(self._cache) > self._cache_size:
                 self._cache.popitem(last=False)

@@ -29,7 +29,10 @@ class Asked(NamedTuple):
 
     @property
     def documents(self) -> tuple[Document, ...]:
-        """The documents of the answer: of the last rerank or retrieval that says which, else what the app returned."""
+        """The documents of the answer: of the last rerank or retrieval that says which, else what the app returned.
+
+        Else those that its cache held with the answer.
+        """
         steps = [] if self.record is None else self.record.steps
         found = [step for step in steps if step.step in {"retrieve", "rerank"} and step.documents is not None]
         if found:
@@ -39,7 +42,9 @@ class Asked(NamedTuple):
                 document if document.text is not None else document._replace(text=texts.get(document.id))
                 for document in last.documents or ()
             )
-        return self.answer.documents or ()
+        if self.answer.documents is not None:
+            return self.answer.documents
+        return next((step.documents for step in steps if step.step == "cache" and step.documents is not None), ())
 
     @property
     def cache(self) -> str | None:

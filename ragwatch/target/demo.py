@@ -9,7 +9,7 @@ from ragwatch.demo.app import WatchedRag
 from ragwatch.demo.cache import default_cache_dir, open_index
 from ragwatch.demo.corpus import open_corpus
 from ragwatch.demo.golden import packaged_golden
-from ragwatch.demo.rag import RERANKED
+from ragwatch.demo.rag import RERANKED, Hit
 from ragwatch.target.target import Target
 
 CACHED_ANSWERS = 64  # of some 220 questions, so that a load keeps meeting both hits and misses
@@ -18,18 +18,22 @@ CACHED_ANSWERS = 64  # of some 220 questions, so that a load keeps meeting both 
 class StreamedRag(WatchedRag):
     """The demo's app with an answer that comes in chunks."""
 
-    def stream(self, question: str, *, top_k: int = 5, use_cache: bool = True) -> Generator[str, None, None]:
-        """The answer, chunk by chunk; from the cache where it may be."""
+    def stream(
+        self, question: str, *, top_k: int = 5, use_cache: bool = True
+    ) -> Generator[str, None, dict[str, list[Hit]]]:
+        """The answer, chunk by chunk, from the cache where it may be; its documents are returned."""
         known = self.lookup(question) if use_cache else None
         if known is not None:
-            yield known
-            return
+            yield known.text
+            return {"documents": known.documents}
         found = self.retrieve(question, self.embed(question), top_k=RERANKED)
+        best = self.rerank(question, found, top_k=top_k)
         parts = []
-        for chunk in self.generate(question, self.rerank(question, found, top_k=top_k)):
+        for chunk in self.generate(question, best):
             parts.append(chunk)
             yield chunk
-        self.remember(question, "".join(parts))
+        self.remember(question, "".join(parts), best)
+        return {"documents": best}
 
 
 def demo_target(cache_dir: Path | None = None) -> Target:

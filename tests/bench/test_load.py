@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+import ragwatch
 from ragwatch.bench.load import Phase, Think
 from ragwatch.bench.questions import mixed
+from ragwatch.bench.screen import facts
 from ragwatch.bench.session import Plan, Session
 from ragwatch.demo.golden import Golden
 from ragwatch.target.asking import switch_on
@@ -181,6 +183,44 @@ def test_documents_that_a_plain_function_returns_are_judged() -> None:
     found = benched(app, Phase(20, 20, 0.5))
     assert found["recall_at_5"] == {"value": 0.5, "low": 0.5, "high": 0.5, "n": 10}
     assert found["mrr"]["value"] == 1.0
+
+
+@pytest.mark.parametrize(("brings", "judged"), [("step", 20), ("answer", 20), ("nothing", 2)])
+def test_answers_out_of_the_cache_are_judged_where_their_documents_are_known(brings: str, judged: int) -> None:
+    """Two questions, ten times each: but for the first time out of the cache."""
+    cached: dict[str, list[dict[str, Any]]] = {}
+
+    def app(question: str) -> Any:
+        with ragwatch.cache() as step:
+            known = cached.get(question)
+            step.hit(known is not None)
+            if known is not None and brings == "step":
+                step.documents(known)
+        if known is None:
+            with ragwatch.retrieve() as step:
+                known = cached[question] = [{"id": "b"}, {"id": "x"}]
+                step.documents(known)
+        return {"answer": "so", "documents": known} if brings == "answer" else "so"
+
+    golden = [Golden("one", frozenset({"a", "b"})), Golden("two", frozenset({"b"}))]
+    switch_on("test-bench")
+    target = function_target("test:app", app)
+    found = Session(target, lambda dice: mixed(golden, 0, dice), Plan((Phase(20, 20, 1.0),))).run()
+    assert found["cache_hit_rate"] == 0.9
+    assert (found["answered"], found["judged"]) == (20, judged)
+    assert found["recall_at_5"]["value"] == 0.75
+    said = "all 20 answers" if judged == 20 else "2 of 20 answers"
+    assert any(said in line.plain for line in facts(found))
+
+
+def test_what_failed_is_no_answer_that_could_be_judged() -> None:
+    def app(question: str) -> str:
+        with ragwatch.retrieve() as step:
+            step.documents([{"id": "a"}])
+        raise TimeoutError
+
+    found = benched(app, Phase(20, 20, 0.5))
+    assert (found["errors"], found["judged"], found["recall_at_5"]) == (10, 0, None)
 
 
 def test_a_url_is_asked_and_its_documents_judged() -> None:

@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 
+import ragwatch
 from ragwatch.demo.faults import CACHE_POISONED, INDEX_INCOMPLETE, RETRIEVER_DOWN, SLOW_MODEL, Faults, acts
 from ragwatch.demo.generate import Answer, Extractive, Usage
 from ragwatch.demo.index import Index
-from ragwatch.demo.rag import Rag
+from ragwatch.demo.rag import Known, Rag
 from ragwatch.demo.rerank import reranked
+from ragwatch.explore.asked import Asker
+from ragwatch.target.demo import StreamedRag
+from ragwatch.target.target import Target
 
 
 class Recorded(Rag):
@@ -20,7 +24,7 @@ class Recorded(Rag):
         super().__init__(*args, **kwargs)
         self.steps: list[str] = []
 
-    def lookup(self, question: str) -> str | None:
+    def lookup(self, question: str) -> Known | None:
         self.steps.append("lookup")
         return super().lookup(question)
 
@@ -57,6 +61,17 @@ def test_the_cache_forgets_what_was_not_asked_for_longest(small: Index) -> None:
     assert app.lookup("copy") is not None
     assert app.lookup("clock") is not None
     assert app.lookup("move") is None
+
+
+def test_a_cached_answer_has_the_documents_that_it_was_written_from(small: Index) -> None:
+    app = Rag(small, writer=Extractive())
+    text = app.answer("How do I copy a directory tree?")
+    known = app.lookup("how do I copy a directory tree")
+    assert known is not None
+    assert known.text == text
+    assert [hit["id"] for hit in known.documents] == [
+        hit["id"] for hit in app.search("How do I copy a directory tree?")
+    ]
 
 
 def test_hits_are_plain_dicts_best_first(small: Index) -> None:
@@ -179,3 +194,25 @@ def test_the_app_is_plain_code() -> None:
     )
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert all(name.startswith("ragwatch.demo") for name in eval(out.stdout))
+
+
+def test_the_target_returns_its_documents_and_its_cache_step_says_them(
+    small: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for signal in ("TRACES", "METRICS", "LOGS"):
+        monkeypatch.setenv(f"OTEL_{signal}_EXPORTER", "none")
+    app = StreamedRag(small, writer=Extractive())
+    target = Target("demo", app.stream)
+    ragwatch.init(service="demo", log_queries=False)
+    try:
+        with Asker() as asker:
+            made, cached = (asker.ask(target, "How do I copy a directory tree?", {}) for _ in range(2))
+    finally:
+        ragwatch.shutdown(5)
+    assert (made.cache, cached.cache) == ("miss", "hit")
+    assert made.answer.documents == cached.answer.documents != ()
+    assert cached.record is not None
+    (step,) = cached.record.steps
+    assert step.documents is not None
+    assert [document.id for document in step.documents] == [document.id for document in made.documents]
+    assert all(document.text is None for document in step.documents), "no text leaves by default"
