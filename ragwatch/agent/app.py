@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TextIO
 
+from ragwatch.agent import about
 from ragwatch.agent.process import say
 from ragwatch.agent.supervisor import Supervisor, bind
 from ragwatch.config.agent_values import AgentValues, to_environment
@@ -30,6 +31,10 @@ def run_agent(settings: AgentValues, sources: Mapping[str, str]) -> int:
     lock = _own_directory(settings, sources)
     try:
         settings, web_socket = _choose_ports(settings, sources)
+        try:
+            about.write(settings.directory, about.about(settings, sources))
+        except OSError as error:
+            say("warning", f"{settings.directory / about.FILE} cannot be written: {error.strerror}")
         say(
             "is up",
             f"OTLP gRPC {settings.host}:{settings.grpc_port}, OTLP HTTP {settings.host}:{settings.http_port}, "

@@ -45,6 +45,10 @@ PAGES = (
             (503, "the files cannot be read"),
         ),
     ),
+    Page(
+        "/api/agent", "about", "What this agent is: versions, settings in force with sources; no secrets", (), "Agent",
+        problems=((503, "its files do not say"),),
+    ),
     Page("/api/openapi.json", "openapi", "This document", (), "Any"),
     Page("/healthz", "healthz", "The agent runs", content_type=TEXT, open=True),
     Page("/readyz", "readyz", "Whether every part works, and what does not", (), "Readiness",
@@ -130,6 +134,16 @@ def _schemas() -> dict[str, Any]:
             },
         },
         "RAGMetrics": {"type": "object", "properties": {name: {} for name in get_type_hints(RAGMetrics)}},
+        "Agent": {
+            "type": "object",
+            "required": ["ragwatch", "python", "config_hash", "settings"],
+            "properties": {
+                **dict.fromkeys(("ragwatch", "python", "platform", "config_hash"), text),
+                "dependencies": {"type": "object", "additionalProperties": text},
+                "settings": _array({"type": "object", "properties": {"name": text, "value": {}, "source": text}}),
+                "started_s": {"type": "number", "description": "seconds since the epoch"},
+            },
+        },
         "State": {"type": "object", "description": "by metric, its series"},
         "Queries": {
             "type": "object",

@@ -7,9 +7,10 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from time import time, time_ns
+from typing import Any
 
 from ragwatch import __version__
-from ragwatch.agent import store
+from ragwatch.agent import about, store
 from ragwatch.agent.asked import Search
 from ragwatch.agent.counters import Counters
 from ragwatch.agent.inbox import InboxReader
@@ -58,6 +59,10 @@ class View:
     def query(self, beginning: str) -> Page:
         """The queries of the traces whose id begins so (hex, at least four digits), the oldest first."""
         return self._look(lambda connection: of_trace(connection, beginning))
+
+    def about(self) -> dict[str, Any]:
+        """What this agent is: ``agent.about``; ``NoAnswer`` where its files do not say."""
+        return about.read(self._directory)
 
     def readiness(self) -> dict[str, str]:
         """What is wrong, by part; empty when everything works."""

@@ -34,6 +34,7 @@ code{{background:#f2f2f2;padding:.1em .3em}}</style>
 <li><a href="/api/queries?limit=20"><code>/api/queries</code></a> the last queries;
  <a href="/api/queries?outcome=error"><code>?outcome=error</code></a>,
  <a href="/api/queries?order=slowest"><code>?order=slowest</code></a></li>
+<li><a href="/api/agent"><code>/api/agent</code></a> what this agent is: versions, settings in force</li>
 <li><a href="/api/openapi.json"><code>/api/openapi.json</code></a> everything that can be asked for</li>
 <li><a href="/readyz"><code>/readyz</code></a> does every part work;
  <a href="/healthz"><code>/healthz</code></a></li>
@@ -120,6 +121,10 @@ class Answers:
         if len(traces) > 1:
             return JSONResponse({"error": f"{len(traces)} traces begin with {wanted}", "traces": traces}, 409)
         return _json(page_json(found))
+
+    async def about(self, _: Request) -> Response:
+        """What this agent is."""
+        return JSONResponse(await run_in_threadpool(self._view.about))
 
     async def openapi(self, _: Request) -> Response:
         """What there is."""

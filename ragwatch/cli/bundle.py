@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from ragwatch.cli.incident import STATE, Manifest, write
+from ragwatch.cli.incident import AGENT, STATE, Manifest, write
 from ragwatch.cli.scrub import Scrub, known_secrets, without_text
 from ragwatch.cli.source import Source, add_options, source_of
 from ragwatch.config.duration import to_seconds
@@ -31,6 +31,10 @@ Texts (questions, answers, documents, messages of exceptions) stay out unless --
 
 exit codes: 0 written, 1 no agent answers or nothing was seen in that time, 2 an argument is wrong"""
 LIMIT = 100_000
+VERSIONS = (
+    "service", "environment", "version", "config_hash", "index_version", "embedding_model", "prompt_version",
+)  # fmt: skip
+"""What of a query says what answered it."""
 PAGE = 1000
 
 
@@ -39,7 +43,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "bundle",
         help="an incident in one file",
-        description="Traces, documents (ids, scores), KPIs by window, versions, configuration hashes, a picture.",
+        description="Traces, documents (ids, scores), KPIs by window, versions and configuration hashes, a picture.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -78,8 +82,9 @@ def run(args: argparse.Namespace) -> int:
     if not queries:
         raise NoAnswer(f"no query was seen in the last {args.since}; ask for more time with --since")
     manifest = Manifest(time(), since_s, len(queries), source.name, args.with_text, rest is None)
-    parts = _parts(queries, of_service(source.state(), args.service), manifest, args.service)
     scrub = Scrub(known_secrets())
+    parts = _parts(queries, of_service(source.state(), args.service), manifest, args.service)
+    parts[AGENT] = scrub(_json(_about(source)).decode()).encode()
     kept = (scrub.all_of(query if args.with_text else without_text(query)) for query in queries)
     write(args.file, manifest, (json.dumps(query, ensure_ascii=False) for query in kept), parts)
     _report(args, manifest, parts)
@@ -113,6 +118,7 @@ def _parts(queries: list[dict[str, Any]], state: State, manifest: Manifest, serv
         "kpis.json": _json({"since_counting_began": kpis}),
         "windows.json": _json(found),
         "apps.json": _json(_apps(state)),
+        "versions.json": _json(answered_by(queries)),
     }
     title = f"{manifest.queries:,} queries from {_clock(manifest.since_s)} to {_clock(manifest.made_s)} UTC"
     drawn = picture(found, title + (f", {service}" if service else ""))
@@ -131,6 +137,37 @@ def _apps(state: State) -> list[dict[str, str]]:
         for key, value in state.series("rag.app.info").items()
         if value > 0
     ]
+
+
+def answered_by(queries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What answered in that time, the latest first: of each app every version, configuration, index and prompt.
+
+    >>> one = {"service": "bot", "version": "1", "end_ns": 5 * 10**9}
+    >>> for row in answered_by([{**one, "version": "2", "end_ns": 9 * 10**9}, one, one]): print(row)
+    {'service': 'bot', 'version': '2', 'queries': 1, 'first_s': 9.0, 'last_s': 9.0}
+    {'service': 'bot', 'version': '1', 'queries': 2, 'first_s': 5.0, 'last_s': 5.0}
+    """
+    found: dict[tuple[str, ...], list[float]] = {}
+    for query in queries:
+        found.setdefault(tuple(str(query.get(name) or "") for name in VERSIONS), []).append(query["end_ns"] / 1e9)
+    rows = [
+        {
+            **{name: text for name, text in zip(VERSIONS, key, strict=True) if text},
+            "queries": len(ends),
+            "first_s": min(ends),
+            "last_s": max(ends),
+        }
+        for key, ends in found.items()
+    ]
+    return sorted(rows, key=lambda row: -row["last_s"])
+
+
+def _about(source: Source) -> dict[str, Any]:
+    """What the agent is; where it does not say (an earlier ragwatch), why not."""
+    try:
+        return source.about()
+    except NoAnswer as error:
+        return {"unknown": str(error)}
 
 
 def _report(args: argparse.Namespace, manifest: Manifest, parts: dict[str, bytes]) -> None:

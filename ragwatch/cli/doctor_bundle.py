@@ -39,6 +39,7 @@ def _parts(checks: list[Check], agent: RunningAgent) -> Iterator[tuple[str, str]
     yield "versions.json", _json(_versions())
     yield "settings.json", _json(_settings())
     for name, get in (
+        ("agent.json", lambda: _json(agent.about())),
         ("readyz.json", partial(_page, agent, "/readyz")),
         ("metrics.txt", partial(_page, agent, "/metrics")),
         ("queries.jsonl", partial(_queries, agent)),

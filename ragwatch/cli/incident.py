@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ragwatch.kpi.state import State
 
 FORMAT = "ragwatch-incident/1"
-MANIFEST, QUERIES, STATE = "manifest.json", "queries.jsonl", "state.json"
+MANIFEST, QUERIES, STATE, AGENT = "manifest.json", "queries.jsonl", "state.json", "agent.json"
 BATCH = 2000
 MANY = 5000
 """So many queries take a second to read: it is said."""
@@ -85,6 +85,7 @@ class IncidentFile:
         with ZipFile(path) as archive:
             self._about = json.loads(archive.read(MANIFEST))
             state = json.loads(archive.read(STATE))
+            self._agent = json.loads(archive.read(AGENT)) if AGENT in archive.namelist() else {}
         if self._about["format"] != FORMAT:
             problem = f"{path} is of a later ragwatch ({self._about['ragwatch']}); upgrade this one"
             raise ConfigError("bundle", problem, source="--bundle")
@@ -111,6 +112,10 @@ class IncidentFile:
     def state(self) -> State:
         """The KPIs as they were."""
         return self._files.state()
+
+    def about(self) -> dict[str, Any]:
+        """What the agent was; empty in a file of an earlier ragwatch."""
+        return self._agent
 
 
 def _fill(directory: Path, queries: list[dict[str, Any]], state: dict[str, Any]) -> None:

@@ -39,6 +39,9 @@ class Source(Protocol):
     def state(self) -> State:
         """Every series of the KPIs, as committed."""
 
+    def about(self) -> dict[str, Any]:
+        """What the agent is: versions, settings in force with their sources, without secrets."""
+
 
 def add_options(parser: argparse.ArgumentParser, *, bundle: bool = True) -> None:
     """The options that say where to read."""
@@ -96,6 +99,10 @@ class RunningAgent:
         from ragwatch.kpi.state import State
 
         return State.from_json(self._page("/api/state", "state")["state"])
+
+    def about(self) -> dict[str, Any]:
+        """``/api/agent``; ``NoAnswer`` from an earlier ragwatch."""
+        return self._page("/api/agent", "settings")
 
     @property
     def secrets(self) -> set[str]:
@@ -208,6 +215,12 @@ class AgentFiles:
         from ragwatch.agent.view import View
 
         return View(self._directory).kpis()
+
+    def about(self) -> dict[str, Any]:
+        """What the agent that ran there last was."""
+        from ragwatch.agent.about import read
+
+        return read(self._directory)
 
     def _read(self, ask: Callable[[sqlite3.Connection], Page]) -> dict[str, Any]:
         import sqlite3

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import platform
+import shutil
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
 import pytest
 
+from ragwatch import __version__
 from ragwatch.cli import main
-from ragwatch.cli.incident import STATE
+from ragwatch.cli.incident import STATE, IncidentFile
 from ragwatch.cli.source import RunningAgent
 from ragwatch.cli.top_window import services_of
 from ragwatch.kpi.state import State
@@ -75,11 +79,18 @@ def test_it_holds_everything_but_text(bundle: Path) -> None:
         "windows.json",
         "apps.json",
         "kpis.png",
+        "agent.json",
+        "versions.json",
     }
     assert not any(b"planted" in body for body in held.values())
     assert json.loads(held["manifest.json"])["queries"] == 7
     (info,) = [app for app in json.loads(held["apps.json"]) if app["service"] == "chatty"]
     assert (info["version"], info["config_hash"], info["index_version"]) == ("2.3.1", "c0ffee", "2026-11-20")
+    answered = json.loads(held["versions.json"])
+    assert [(row["service"], row["version"], row["queries"]) for row in answered] == [
+        ("chatty", "2.3.1", 1),
+        ("bot", "2.1", 6),
+    ]
     windows = json.loads(held["windows.json"])
     assert sum(window["count"] for window in windows) == 7
     assert sum(window["outcomes"].get("error", 0) for window in windows) == 2
@@ -88,6 +99,45 @@ def test_it_holds_everything_but_text(bundle: Path) -> None:
     from PIL import Image
 
     assert Image.open(io.BytesIO(held["kpis.png"])).size == (990, 720)
+
+
+def copied(agent: Agent, folder: Path) -> None:
+    """Copy what the agent's pipeline keeps, and nothing else."""
+    folder.mkdir()
+    for path in agent.directory.glob("pipeline.db*"):
+        shutil.copy(path, folder)
+
+
+def test_it_says_what_the_agent_is_whether_it_runs_or_not(
+    agent: Agent, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_PASSWORD", "planted-secret")
+    copied(agent, tmp_path / "copy")
+    given = json.loads((agent.directory / "about.json").read_text())
+    (tmp_path / "copy" / "about.json").write_text(json.dumps({**given, "note": "planted-secret"}))
+    path = tmp_path / "files.zip"
+    assert main(["bundle", str(path), "--data-dir", str(tmp_path / "copy")]) == 0
+    for held in (bundle, path):
+        with ZipFile(held) as archive:
+            text = archive.read("agent.json").decode()
+        assert "planted" not in text
+        found = json.loads(text)
+        assert found["ragwatch"] == __version__
+        assert found["python"] == platform.python_version()
+        assert found["dependencies"]["opentelemetry-api"] == version("opentelemetry-api")
+        settings = {one["name"]: (one["value"], one["source"]) for one in found["settings"]}
+        assert settings["directory"] == (str(agent.directory), "--directory")
+        assert settings["queries_kept"] == (500, "default")
+        assert len(found["config_hash"]) == 12
+        assert IncidentFile(held).about() == found
+
+
+def test_an_agent_that_does_not_say_what_it_is_costs_nothing_else(agent: Agent, tmp_path: Path) -> None:
+    copied(agent, tmp_path / "old")
+    path = tmp_path / "incident.zip"
+    assert main(["bundle", str(path), "--data-dir", str(tmp_path / "old")]) == 0
+    with ZipFile(path) as archive:
+        assert "has no about.json" in json.loads(archive.read("agent.json"))["unknown"]
 
 
 @pytest.mark.parametrize(

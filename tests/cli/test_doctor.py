@@ -292,7 +292,10 @@ def test_the_archive_for_a_bug_report_holds_no_secret_and_no_text(tmp_path: Path
         assert checks["KPIs"]["status"] == "ok"
     with ZipFile(tmp_path / "report.zip") as archive:
         held = {name: archive.read(name).decode() for name in archive.namelist()}
-    assert set(held) == {"checks.json", "versions.json", "settings.json", "readyz.json", "metrics.txt", "queries.jsonl"}
+    assert set(held) == {
+        "checks.json", "versions.json", "settings.json", "agent.json", "readyz.json", "metrics.txt", "queries.jsonl",
+    }  # fmt: skip
+    assert json.loads(held["agent.json"])["config_hash"]
     for name, text in held.items():
         assert "planted" not in text, name
     assert '"leaky"' in held["queries.jsonl"]
