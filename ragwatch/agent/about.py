@@ -48,21 +48,24 @@ def about(values: AgentValues, sources: Mapping[str, str]) -> dict[str, Any]:
 
 
 def dependencies() -> dict[str, str]:
-    """Version of each library that ragwatch asks for, extras too, where it is installed."""
-    from importlib.metadata import PackageNotFoundError, requires, version
+    """Version of each library that ragwatch, its extras, and these libraries ask for, where it is installed."""
+    from importlib.metadata import PackageNotFoundError, distribution
 
     found: dict[str, str] = {}
-    try:
-        wanted = requires("ragwatch") or []
-    except PackageNotFoundError:  # run from its source
-        wanted = []
-    for text in wanted:
-        named = _NAME.match(text)
-        if named is not None and named[0] not in found:
-            try:
-                found[named[0]] = version(named[0])
-            except PackageNotFoundError:
-                continue
+    todo = ["ragwatch"]
+    while todo:
+        name = todo.pop()
+        try:
+            held = distribution(name)
+        except PackageNotFoundError:
+            continue
+        found[name] = held.version
+        for text in held.requires or ():
+            named = _NAME.match(text)
+            other = named[0].lower().replace("_", "-") if named else name
+            if other not in found and (name == "ragwatch" or "extra ==" not in text):
+                todo.append(other)
+    found.pop("ragwatch", None)
     return dict(sorted(found.items()))
 
 

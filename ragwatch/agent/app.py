@@ -8,6 +8,7 @@ import fcntl
 import ipaddress
 import os
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TextIO
@@ -31,10 +32,7 @@ def run_agent(settings: AgentValues, sources: Mapping[str, str]) -> int:
     lock = _own_directory(settings, sources)
     try:
         settings, web_socket = _choose_ports(settings, sources)
-        try:
-            about.write(settings.directory, about.about(settings, sources))
-        except OSError as error:
-            say("warning", f"{settings.directory / about.FILE} cannot be written: {error.strerror}")
+        threading.Thread(target=_write_about, args=(settings, sources), daemon=True).start()
         say(
             "is up",
             f"OTLP gRPC {settings.host}:{settings.grpc_port}, OTLP HTTP {settings.host}:{settings.http_port}, "
@@ -47,6 +45,14 @@ def run_agent(settings: AgentValues, sources: Mapping[str, str]) -> int:
 
 async def _run(settings: AgentValues, web_socket: object) -> int:
     return await Supervisor(settings, web_socket).run()  # type: ignore[arg-type]
+
+
+def _write_about(settings: AgentValues, sources: Mapping[str, str]) -> None:
+    """Beside the start: looking through the libraries takes a quarter of a second."""
+    try:
+        about.write(settings.directory, about.about(settings, sources))
+    except OSError as error:
+        say("warning", f"{settings.directory / about.FILE} cannot be written: {error.strerror}")
 
 
 def _check_exposure(settings: AgentValues, sources: Mapping[str, str]) -> None:

@@ -126,7 +126,7 @@ def test_it_says_what_the_agent_is_whether_it_runs_or_not(
         assert found["python"] == platform.python_version()
         assert found["dependencies"]["opentelemetry-api"] == version("opentelemetry-api")
         settings = {one["name"]: (one["value"], one["source"]) for one in found["settings"]}
-        assert settings["directory"] == (str(agent.directory), "--directory")
+        assert settings["directory"] == (str(agent.directory), "argument --directory")
         assert settings["queries_kept"] == (500, "default")
         assert len(found["config_hash"]) == 12
         assert IncidentFile(held).about() == found
