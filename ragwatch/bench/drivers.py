@@ -15,6 +15,7 @@ from time import monotonic, sleep
 from typing import Protocol
 
 from ragwatch.bench.shot import Job
+from ragwatch.bench.urgency import nice, settle
 
 Follow = Callable[[Job], tuple[float, Job] | None]
 
@@ -40,6 +41,7 @@ class Threads:
 
     def __init__(self, shoot: Callable[[Job], None], follow: Follow, limit: int) -> None:
         self._shoot, self._follow, self._limit = shoot, follow, limit
+        self._nice = nice()
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
@@ -79,6 +81,7 @@ class Threads:
             self._queue.put(None)
 
     def _work(self) -> None:
+        settle(self._nice)  # it was begun by the thread that hands over
         job: Job | None
         while True:
             job = self._queue.get()

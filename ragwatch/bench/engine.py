@@ -17,6 +17,7 @@ from ragwatch.bench.load import Phase, Think
 from ragwatch.bench.schedule import arrivals
 from ragwatch.bench.shot import Job, Shot, judged
 from ragwatch.bench.tally import Tally
+from ragwatch.bench.urgency import urgent
 from ragwatch.demo.golden import Golden
 from ragwatch.record import QueryRecord
 from ragwatch.sdk.failure import class_of, message_of, outcome_of
@@ -83,7 +84,8 @@ class Engine:
         self.tallies.append(tally)
         cpu, wall = process_time(), perf_counter()
         if phase.is_open:
-            self._open(number, phase, start, tally)
+            with urgent():
+                self._open(number, phase, start, tally)
         else:
             self._closed(number, phase, start, tally)
         if self.stop.is_set():

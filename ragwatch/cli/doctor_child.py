@@ -18,17 +18,26 @@ FLUSH_S = 8.0
 
 def canary() -> dict[str, Any]:
     """Send one query as an app would; what became of it."""
+    from opentelemetry import trace
+
     import ragwatch
     from ragwatch.sdk.setup import running
 
     ragwatch.init(service=SERVICE, log_queries=False)
     with ragwatch.query("does telemetry flow?"):
         trace_id = ragwatch.trace_id()
+        sampled = trace.get_current_span().get_span_context().trace_flags.sampled
         with ragwatch.retrieve(source="doctor") as step:
             step.documents([{"id": "doctor"}])
     on = running() is not None
     delivered = ragwatch.flush(FLUSH_S)
-    return {"on": on, "trace_id": trace_id, "delivered": delivered, "telemetry": ragwatch.telemetry()}
+    return {
+        "on": on,
+        "trace_id": trace_id,
+        "sampled": sampled,
+        "delivered": delivered,
+        "telemetry": ragwatch.telemetry(),
+    }
 
 
 def demo(cache_dir: str | None = None) -> dict[str, Any]:

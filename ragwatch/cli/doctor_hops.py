@@ -17,6 +17,9 @@ from ragwatch.config.urls import mask_url
 from ragwatch.errors import ConfigError, NoAnswer
 
 ARRIVAL_S = 10.0
+QUIET_S = 3.0
+"""The SDK has an answer to what it sent: an agent that still counts nothing then is not the one that took it."""
+RECEIVED = "ragwatch_agent_received_total"
 FORWARD_S = 8.0
 SKEW_S = 2.0
 UNSENT = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
@@ -185,16 +188,21 @@ def _sent(found: dict[str, Any] | None, words: str) -> Check:
 
 
 def _arrival(agent: RunningAgent, sent: dict[str, Any], before: dict[tuple[str, str], float]) -> Iterator[Check]:
-    received, trace_id = "ragwatch_agent_received_total", str(sent["trace_id"])
-    held = _wait(lambda: _held(agent, trace_id), ARRIVAL_S)
+    trace_id = str(sent["trace_id"])
+    if sent.get("sampled") is False:
+        yield Check("KPIs", "unknown", "the sampler dropped its trace, so that there is no query to look at")
+        yield from _counted(agent, before)
+        return
+    quiet_at = monotonic() + QUIET_S
+    _wait(lambda: _held(agent, trace_id) or (monotonic() > quiet_at and not _moves(_samples(agent), before)), ARRIVAL_S)
     now = _samples(agent)
-    if not held:
+    if not _held(agent, trace_id):
         waiting = int(_total(now, "ragwatch_agent_lag", 'consumer="pipeline"'))
         if waiting:
             said = f"{waiting} requests wait in the inbox and the pipeline takes none"
             yield Check("inbox", "ok", "the agent has it on disk")
             yield Check("KPIs", "wrong", said, "look at what the agent says on its standard error; restart it")
-        elif _total(now, received) > _total(before, received):
+        elif _total(now, RECEIVED) > _total(before, RECEIVED):
             yield Check("inbox", "ok", "the agent took spans from its inbox")
             said = "the trace was taken and is not among the queries kept"
             yield Check("KPIs", "wrong", said, "ragwatch agent --queries-kept 500; or a sampler dropped it: see above")
@@ -206,6 +214,16 @@ def _arrival(agent: RunningAgent, sent: dict[str, Any], before: dict[tuple[str, 
         return
     yield Check("inbox", "ok", "the agent has it on disk")
     yield _steps(agent, trace_id, sent.get("steps", ["retrieve"]))
+    yield from _counted(agent, before)
+
+
+def _moves(now: dict[tuple[str, str], float], before: dict[tuple[str, str], float]) -> bool:
+    """Whether something came to the agent since, or waits there."""
+    return _total(now, RECEIVED) > _total(before, RECEIVED) or _total(now, "ragwatch_agent_lag") > 0
+
+
+def _counted(agent: RunningAgent, before: dict[tuple[str, str], float]) -> Iterator[Check]:
+    """The hops behind the query itself."""
     name = "rag_query_duration_seconds_count"
     label = f'service="{SERVICE}"'
     counted = _wait(lambda: _total(_samples(agent), name, label) > _total(before, name, label), ARRIVAL_S)

@@ -77,7 +77,18 @@ def test_messages_of_errors_stay_out_of_files_unless_content_may_leave(tmp_path:
 def test_two_reports_are_compared(tmp_path: Path) -> None:
     for name, target in (("old.json", "quick"), ("new.json", "answer")):
         code, _, said = bench(
-            tmp_path, f"{APPS}:{target}", "--rate", "100", "--duration", "0.5s", "--runs", "3", "--report", name
+            tmp_path,
+            f"{APPS}:{target}",
+            "--rate",
+            "100",
+            "--duration",
+            "0.5s",
+            "--runs",
+            "3",
+            "--report",
+            name,
+            "--warm-up",
+            "0.1s",
         )
         assert code == 0, said
     code, out, said = bench(tmp_path, "--compare", "old.json", "new.json", "--fail-if", "regression>10%", "--json")

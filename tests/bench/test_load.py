@@ -57,7 +57,7 @@ def test_steps_tokens_cost_and_accuracy_come_from_the_queries_themselves() -> No
 def test_the_knee_is_found_and_the_step_that_gives_way() -> None:
     """Four places of 40 ms each: 100 a second, and not one more."""
     plan = {"find_knee": True, "today": 50.0, "limit": 64}
-    found = benched(KnownApp(lambda: 0.04, places=4).answer, Phase(10, 10, 2.0), **plan)
+    found = benched(KnownApp(lambda: 0.04, places=4).answer, Phase(10, 10, 1.2), **plan)
     knee = found["knee"]
     assert knee["rate"] == pytest.approx(100, rel=0.1)
     assert knee["broken_at"] > knee["rate"]
@@ -248,7 +248,7 @@ def test_a_url_is_asked_and_its_documents_judged() -> None:
 
 @patient
 def test_more_than_it_can_carry_is_said() -> None:
-    found = benched(KnownApp(lambda: 0.1).answer, Phase(100, 100, 1.0), limit=2)
+    found = benched(KnownApp(lambda: 0.1).answer, Phase(100, 100, 0.5), limit=2)
     assert found["client"]["is_bottleneck"]
     assert any("raise --max-in-flight" in note for note in found["client"]["notes"])
     assert found["latency_s"]["max"] > 1

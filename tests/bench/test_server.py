@@ -39,7 +39,7 @@ def benched(url: str, *phases: Phase, **plan: Any) -> dict[str, Any]:
 @patient
 def test_the_percentiles_are_those_of_the_server() -> None:
     with server("--median", "0.1") as url:
-        found = benched(url, Phase(100, 100, 10.0))
+        found = benched(url, Phase(200, 200, 5.0))
         with urlopen(url) as reply:
             taken = sorted(json.load(reply))
     assert found["answered"] == len(taken) == 1000
@@ -62,7 +62,7 @@ def test_a_stall_of_the_server_is_seen_whole() -> None:
 def test_the_knee_of_a_server_is_its_capacity() -> None:
     """Four places of 40 ms each: 100 a second, and not one more."""
     with server("--fixed", "0.04", "--places", "4") as url:
-        found = benched(url, Phase(10, 10, 2.0), find_knee=True, limit=64)
+        found = benched(url, Phase(10, 10, 1.2), find_knee=True, limit=64)
         target = url_target(Mapped(url))
         assert ask(target, "are you well again", {}).error is None
         target.close()

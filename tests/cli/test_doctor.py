@@ -166,7 +166,6 @@ def test_planted_a_web_page_where_the_receiver_and_the_agent_should_be(agent: Ag
     [
         ("OTEL_SDK_DISABLED", "true", "switch", "switches all telemetry off"),
         ("OTEL_TRACES_EXPORTER", "none", "switch", "no trace and no query reaches the agent"),
-        ("OTEL_TRACES_SAMPLER", "always_off", "sampler", "drops every trace"),
         ("RAGWATCH_CONTENT", "yes", "settings", "RAGWATCH_CONTENT: 'yes' is not off, truncated or full"),
         ("RAGWATCH_CONTNET", "off", "settings", "did you mean 'RAGWATCH_CONTENT'?"),
     ],
@@ -177,6 +176,15 @@ def test_planted_settings(agent: Agent, name: str, value: str, check: str, said:
     assert check in wrong(checks)
     assert said in checks[check]["said"]
     assert checks[check]["do"]
+
+
+def test_planted_a_sampler_that_drops_every_trace_and_the_query_is_counted(agent: Agent) -> None:
+    checks, code = doctor(agent.web_url, agent.http_url, OTEL_TRACES_SAMPLER="always_off")
+    assert (code, wrong(checks)) == (1, {"sampler"})
+    assert "drops every trace" in checks["sampler"]["said"]
+    assert checks["sampler"]["do"]
+    assert checks["KPIs"]["status"] == "unknown"
+    assert checks["/metrics"]["status"] == "ok"
 
 
 def test_planted_a_pipeline_that_stands_still(tmp_path: Path) -> None:
