@@ -7,10 +7,25 @@ import os
 from pathlib import Path
 from typing import Any
 
+EPILOG = """examples:
+  ragwatch agent                                         OTLP on 4317 and 4318, KPIs at http://127.0.0.1:9464/metrics
+  ragwatch agent --upstream http://collector:4318        everything goes on to a collector, nothing is lost meanwhile
+  ragwatch agent --host 0.0.0.0 --token "$TOKEN"         reached by other hosts: with a token
+  ragwatch agent --directory /var/lib/ragwatch --queries-kept 100000
+  ragwatch agent --config agent.yaml                     each option is a key of the file, and a variable:
+  RAGWATCH_AGENT_HTTP_PORT=14318 ragwatch agent          ragwatch config show --settings agent says which is in force
+
+exit codes: 0 ended by SIGTERM or Ctrl-C, 2 a setting cannot be used (a port or the directory is taken, …)"""
+
 
 def add_parser(subparsers: Any) -> None:
     """Declare the verb's options; each is also a variable (``RAGWATCH_AGENT_HTTP_PORT``) and a key of the file."""
-    parser = subparsers.add_parser("agent", help="run the sidecar: OTLP in, KPIs out")
+    parser = subparsers.add_parser(
+        "agent",
+        help="run the sidecar: OTLP in, KPIs out",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--config", type=Path, help="YAML, TOML or JSON file of settings (RAGWATCH_AGENT_CONFIG)")
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--grpc-port", help="OTLP over gRPC (default 4317; 0 picks a free one)")

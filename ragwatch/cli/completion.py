@@ -11,7 +11,9 @@ from ragwatch.errors import ConfigError
 SHELLS = ("bash", "zsh", "tcsh")
 EPILOG = """examples:
   eval "$(ragwatch completion bash)"                                     in ~/.bashrc
-  ragwatch completion zsh > "${fpath[1]}/_ragwatch"                      once, then a new shell"""
+  ragwatch completion zsh > "${fpath[1]}/_ragwatch"                      once, then a new shell
+
+exit codes: 0 printed, 2 shtab is not installed, or the shell is not one of these"""
 
 
 def add_parser(subparsers: Any) -> None:

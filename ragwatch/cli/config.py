@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from ragwatch.config.report import Row
 
 KINDS = ("production", "agent", "sdk")
-_CODES = "exit codes: 0 all is well; 1 a setting cannot be used; 2 the command itself cannot be understood"
+_CODES = "exit codes: 0 all is well, 1 a setting cannot be used, 2 the command itself cannot be understood"
+EPILOG = f"""examples:
+  ragwatch config check                                  everything that is wrong, at once (for CI and entrypoints)
+  ragwatch config show --settings agent                  what is in force, and where each value came from
+  ragwatch config explain RAGWATCH_CONTENT               what it means, what sets it, what it is now
+  ragwatch config check --config prod.yaml --model app.settings:Config
+  ragwatch config schema > config.schema.json            for the editor
+  ragwatch config show --json
+
+{_CODES}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +46,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "config",
         help="check, show and explain settings",
-        epilog=_CODES,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Settings and where they come from.",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="check|show|schema|explain")

@@ -14,10 +14,25 @@ from typing import Any
 
 from ragwatch.errors import ConfigError, RagwatchError
 
+EPILOG = """examples:
+  ragwatch demo                                     300 questions about the Python that runs it, and what ragwatch saw
+  ragwatch demo --faults                            an outage in four acts, and what each did to the KPIs
+  ragwatch demo --serve --web-port 9464             and then look: ragwatch queries --errors, http://127.0.0.1:9464
+  ragwatch demo --docs docs/ --golden golden.jsonl  your own documents and questions
+  ragwatch demo --endpoint http://127.0.0.1:4318    into an agent or a collector that runs already
+  ragwatch demo --json | tail -1 | jq .             for programs
+
+exit codes: 0 every count agrees, 1 one does not, 2 an argument or a file is wrong"""
+
 
 def add_parser(subparsers: Any) -> None:
     """Declare the verb's options."""
-    parser = subparsers.add_parser("demo", help="watch a real RAG app answer questions about Python, end to end")
+    parser = subparsers.add_parser(
+        "demo",
+        help="watch a real RAG app answer questions about Python, end to end",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--queries", type=int, default=300, help="how many questions are asked (default 300)")
     parser.add_argument("--concurrency", type=int, default=4, help="how many at a time (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="which questions repeat, and in which order")

@@ -31,7 +31,12 @@ def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit) as caught:
         main([verb, "--help"])
     assert caught.value.code == 0
-    assert f"ragwatch {verb}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"ragwatch {verb}" in said
+    examples = said.partition("\nexamples:\n")[2]
+    assert f"ragwatch {verb}" in examples
+    assert "exit codes: 0 " in examples
+    assert max(map(len, examples.splitlines())) <= 120
 
 
 def test_codegen_writes_and_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
