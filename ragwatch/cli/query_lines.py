@@ -77,8 +77,10 @@ def what(query: dict[str, Any]) -> Iterator[str]:
     """What there is to say of a query, the most important first."""
     if query["outcome"] in {"error", "rejected"}:
         yield failure(query)
-    if query.get("degraded_reason"):
-        yield str(query["degraded_reason"])
+    reason = str(query.get("degraded_reason") or "")
+    if reason:
+        yield reason
+    yield from (f"{name} {state}" for name, state in tripped(query).items() if name not in reason)
     bad = [f"{one['target']} ({one['source']})" for one in query.get("judgements", ()) if one["verdict"] == "bad"]
     if bad:
         yield "bad " + ", ".join(dict.fromkeys(bad))
@@ -94,6 +96,16 @@ def what(query: dict[str, Any]) -> Iterator[str]:
     attempts = max((step.get("attempts") or 1 for step in query["steps"]), default=1)
     if attempts > 1:
         yield f"{attempts} attempts"
+
+
+def tripped(query: dict[str, Any]) -> dict[str, str]:
+    """The breakers that were not closed when they were asked.
+
+    >>> tripped({"steps": [{"breakers": {"index": "open"}}, {"breakers": {"model": "closed"}}, {}]})
+    {'index': 'open'}
+    """
+    asked = [query.get("breakers", {}), *(step.get("breakers", {}) for step in query["steps"])]
+    return {name: state for breakers in asked for name, state in breakers.items() if state != "closed"}
 
 
 def failure(query: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import replace
 from time import monotonic, thread_time, time_ns
@@ -73,6 +74,14 @@ class Worker:
             self.cycle()
             self.export_metrics()
         self.sender.stop(timeout_s)
+
+    def quiet(self) -> None:
+        """Write no log line to standard error, where a tool draws; a file, and a receiver, get them all the same."""
+        if self.settings.log_queries and self.settings.log_file is None:
+            from ragwatch.sdk.logs import QueryLog
+
+            with self._cycle_lock:
+                self._query_log = QueryLog(os.devnull)
 
     def drain(self) -> None:
         """Bring the KPIs up to date on the calling thread, with their log lines."""

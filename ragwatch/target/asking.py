@@ -24,7 +24,9 @@ def switch_on(service: str, *, content: str | None = None) -> bool:
     Nothing is sent anywhere unless ``OTEL_EXPORTER_OTLP_ENDPOINT`` names a receiver. ``content`` applies only where
     nothing is sent: then the text never leaves this process.
     """
-    if running() is not None:
+    process = running()
+    if process is not None:
+        process[1].quiet()  # its lines would stand among what the tool shows
         return False
     wanted: dict[str, str] = {}
     if not any(name.startswith("OTEL_EXPORTER_OTLP") and name.endswith("ENDPOINT") for name in os.environ):

@@ -245,6 +245,8 @@ def test_show_says_what_the_breaker_was_and_what_it_is_now(tmp_path: Path, capsy
         wait_until(lambda: len(source.queries([])["queries"]) == 3, what="the queries")
         (without, rejected, failed), _ = asked(capsys, *where)
         wait_until(lambda: "breaker" in shown(capsys, without["trace_id"], *where), what="the state of now")
+        assert main(["queries", *where]) == 0
+        assert "CircuitOpen; index open" in capsys.readouterr().out
         assert rejected["steps"][0]["breakers"] == {"index": "open"}
         assert failed["steps"][0]["breakers"] == {"index": "closed"}
         said = shown(capsys, rejected["trace_id"], *where)

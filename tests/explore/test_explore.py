@@ -296,3 +296,16 @@ def test_a_difference_turns_one_ranking_into_the_other(before: list[str], after:
         ranks[move.id] = move.after
     ranks.update(gained)
     assert ranks == {key: rank for rank, key in enumerate(after, 1)}
+
+
+def test_the_log_lines_of_an_app_that_switches_ragwatch_on_are_not_on_the_screen(tmp_path: Path) -> None:
+    (tmp_path / "logs_app.py").write_text(
+        "import ragwatch\nragwatch.init(service='own')\ndef answer(question: str) -> str: return 'so ' + question\n"
+    )
+    more = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
+    code, found, said = piped(tmp_path, "why\n", "logs_app:answer", **more)
+    assert (code, found[0]["answer"]) == (0, "so why")
+    assert "rag.query" not in said
+    code, _, said = piped(tmp_path, "why\n", "logs_app:answer", RAGWATCH_LOG_FILE=str(tmp_path / "log"), **more)
+    assert (code, "rag.query" in said) == (0, False)
+    assert json.loads((tmp_path / "log").read_text())["service"] == "own"
