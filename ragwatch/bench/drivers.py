@@ -15,7 +15,6 @@ from time import monotonic, sleep
 from typing import Protocol
 
 from ragwatch.bench.shot import Job
-from ragwatch.bench.urgency import nice, settle
 
 Follow = Callable[[Job], tuple[float, Job] | None]
 
@@ -41,7 +40,6 @@ class Threads:
 
     def __init__(self, shoot: Callable[[Job], None], follow: Follow, limit: int) -> None:
         self._shoot, self._follow, self._limit = shoot, follow, limit
-        self._nice = nice()
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
@@ -81,7 +79,6 @@ class Threads:
             self._queue.put(None)
 
     def _work(self) -> None:
-        settle(self._nice)  # it was begun by the thread that hands over
         job: Job | None
         while True:
             job = self._queue.get()

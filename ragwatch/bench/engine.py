@@ -17,7 +17,6 @@ from ragwatch.bench.load import Phase, Think
 from ragwatch.bench.schedule import arrivals
 from ragwatch.bench.shot import Job, Shot, judged
 from ragwatch.bench.tally import Tally
-from ragwatch.bench.urgency import urgent
 from ragwatch.demo.golden import Golden
 from ragwatch.record import QueryRecord
 from ragwatch.sdk.failure import class_of, message_of, outcome_of
@@ -84,8 +83,7 @@ class Engine:
         self.tallies.append(tally)
         cpu, wall = process_time(), perf_counter()
         if phase.is_open:
-            with urgent():
-                self._open(number, phase, start, tally)
+            self._open(number, phase, start, tally)
         else:
             self._closed(number, phase, start, tally)
         if self.stop.is_set():
