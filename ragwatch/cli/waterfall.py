@@ -73,7 +73,7 @@ def details(step: Step) -> Iterator[str]:
             ("model", step.response_model or step.model),
             ("provider", step.provider),
             ("tokens", _tokens(step)),
-            ("cost", None if step.cost_usd is None else f"${step.cost_usd:.4f}"),
+            ("cost", None if step.cost_usd is None else dollars(step.cost_usd)),
             ("first chunk", None if step.first_chunk_s is None else seconds(step.first_chunk_s)),
             ("cache", step.cache_result),
             ("top_k", step.top_k),
@@ -97,6 +97,17 @@ def details(step: Step) -> Iterator[str]:
         yield f"{document.rank:>3}. {document.id or '(no id)'}{how}"
     if len(step.documents or ()) > MAX_DOCUMENTS:
         yield f"  … {len(step.documents or ()) - MAX_DOCUMENTS} more (--json has them all)"
+
+
+def dollars(value: float) -> str:
+    """A cost to read: what is less than a tenth of a cent keeps its digits.
+
+    >>> dollars(0.0123), dollars(0.0000045), dollars(0)
+    ('$0.0123', '$0.0000045', '$0.0000')
+    """
+    if value >= 0.001 or value < 1e-9:
+        return f"${value:.4f}"
+    return f"${value:.9f}".rstrip("0")
 
 
 def seconds(value: float) -> str:
