@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from ragwatch import __version__
 from ragwatch.errors import NoAnswer, RagwatchError
@@ -35,6 +36,22 @@ VERBS = {
 }
 
 
+class VerbParser(argparse.ArgumentParser):
+    """Says what is wrong with an argument in one line, and what was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit code 2."""
+        import re
+        from difflib import get_close_matches
+
+        wrong = message.partition("unrecognized arguments: ")[2].split()
+        known = sorted(set(re.findall(r"--[a-z][\w-]*", self.format_help())))
+        near = get_close_matches(wrong[0], known, n=1) if wrong else []
+        hint = f"did you mean {near[0]}?" if near else f"{self.prog} --help says more"
+        print(f"{self.prog}: {message}; {hint}", file=sys.stderr)
+        sys.exit(2)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code.
 
@@ -49,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] not in VERBS:
         return _help(arguments)
     parser = argparse.ArgumentParser(prog="ragwatch")
-    subparsers = parser.add_subparsers(dest="verb", required=True)
+    subparsers = parser.add_subparsers(dest="verb", required=True, parser_class=VerbParser)
     verb = import_module(f"ragwatch.cli.{arguments[0]}")
     verb.add_parser(subparsers)
     try:

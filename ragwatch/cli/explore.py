@@ -37,7 +37,7 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("target", help=HELP)
-    parser.add_argument("question", nargs="*", help="ask this, and leave")
+    parser.add_argument("question", nargs="*", default=[], help="ask this, and leave")
     parser.add_argument("--golden", type=Path, default=Path("golden.jsonl"), help="where judgements go (golden.jsonl)")
     parser.add_argument("--timeout", default="60s", help="how long a URL may take (default 60s)")
     parser.add_argument("--no-history", action="store_true", help="keep no file of what was typed")

@@ -26,6 +26,27 @@ def test_an_unknown_verb_has_a_suggestion(capsys: pytest.CaptureFixture[str]) ->
     assert "did you mean 'demo'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("queries --eror", "ragwatch queries: unrecognized arguments: --eror; did you mean --errors?"),
+        (
+            "explore",
+            "ragwatch explore: the following arguments are required: target; ragwatch explore --help says more",
+        ),
+        ("show", "ragwatch show: the following arguments are required: TRACE_ID; ragwatch show --help says more"),
+        ("config shwo", "argument check|show|schema|explain: invalid choice: 'shwo'"),
+        ("bench x:y --arrivals often", "argument --arrivals: invalid choice: 'often'"),
+    ],
+)
+def test_an_argument_that_is_wrong_is_one_line(args: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(args.split())
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
