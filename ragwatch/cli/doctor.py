@@ -19,12 +19,13 @@ from ragwatch.errors import ConfigError
 EPILOG = """examples:
   ragwatch doctor                              in the environment of the app: its variables are what is looked at
   ragwatch doctor myapp.main:answer            and the app itself, imported in a process of its own
+  ragwatch doctor myapp.main:answer --ask 'how do I reset it?'     and asked, its query followed to the upstream
   ragwatch doctor http://127.0.0.1:8000/ask    and the app behind a URL: it is asked once, and its query has to come
   ragwatch doctor demo                         and the bundled demo, which is built and asked once
   ragwatch doctor --agent http://sidecar:9464 --json
   ragwatch doctor --bundle report.zip          everything for a bug report, secrets removed
 
-It sends one query of the service ragwatch-doctor through the whole way; that of the demo is the demo's own.
+It sends one query of the service ragwatch-doctor through the whole way, or follows that of the app which it asked.
 
 exit codes: 0 telemetry flows, 1 something is wrong, 2 an argument is wrong"""
 INDENT = 20
@@ -41,6 +42,9 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("target", nargs="?", metavar="TARGET", help="your app: pkg.mod:function, or its URL; or demo")
+    parser.add_argument(
+        "--ask", metavar="QUESTION", help="ask your app this, and follow its query (a URL is asked anyway)"
+    )
     parser.add_argument("--cache-dir", type=Path, metavar="DIR", help="demo: where its index is kept")
     add_url_options(parser)
     parser.add_argument("--agent", metavar="URL", help=f"the agent's web port (default: {default_port()} of this host)")
@@ -58,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
             f"{args.target!r} should read pkg.mod:function (it is imported to see who traces in it), http://…, or demo"
         )
         raise ConfigError("TARGET", said, source="argument")
+    if args.ask and args.target is None:
+        raise ConfigError("ask", "wants a TARGET that can be asked", source="--ask")
     agent = RunningAgent(args.agent or f"http://127.0.0.1:{default_port()}", args.token)
     checks: list[Check] = []
     for check in _checks(args, agent):
@@ -87,15 +93,15 @@ def _checks(args: argparse.Namespace, agent: RunningAgent) -> Iterator[Check]:
     target = open_url(args.target, args) if is_url else None
     yield from app_checks(None if is_url or is_demo else args.target)
     canary = Canary()
-    if is_demo:
-        from ragwatch.cli.doctor_demo import demo_canary
+    if is_demo or (args.ask and not is_url and args.target is not None):
+        from ragwatch.cli.doctor_ask import asking
 
-        canary = demo_canary(args.cache_dir)
+        canary = asking(args.target, args.ask, args.cache_dir)
     yield from hop_checks(agent, canary)
     if target is not None:
-        from ragwatch.cli.doctor_url import url_checks
+        from ragwatch.cli.doctor_url import QUESTION, url_checks
 
-        yield from url_checks(target, agent)
+        yield from url_checks(target, agent, question=args.ask or QUESTION)
 
 
 def _say(check: Check, *, as_json: bool) -> None:

@@ -135,8 +135,11 @@ def _target(name: str) -> Iterator[Check]:
     if found["running"]:
         yield Check("init", "ok", f"ragwatch is on as service {found['service']}, content {found['content']}")
     elif not found["active"]:
+        by_hand = found["provider_is"] == "other" and found["records"]
+        said = "nothing in it calls ragwatch.init(), and no instrumentor is on: "
         yield Check(
-            "init", "wrong", "nothing in it calls ragwatch.init(), and no instrumentor is on: it sends nothing",
+            "init", "note" if by_hand else "wrong",
+            said + ("its own tracer alone says what it does" if by_hand else "it sends nothing"),
             'import ragwatch; ragwatch.init(service="my-app")   # before the first query',
         )  # fmt: skip
     yield _provider(found)

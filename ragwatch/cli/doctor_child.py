@@ -1,13 +1,16 @@
-"""What ``ragwatch doctor`` runs in a process of its own: a query of the SDK, the demo, or the import of the user's app.
+"""What ``ragwatch doctor`` runs in a process of its own: a query of the SDK, or the user's app, imported or asked.
 
-``python -m ragwatch.cli.doctor_child canary``, ``… demo [DIR]`` and ``… target pkg.mod:function`` print one JSON object
-on the last line.
+``python -m ragwatch.cli.doctor_child canary``, ``… target pkg.mod:function`` and ``… ask demo|pkg.mod:function
+[QUESTION [DIR]]`` print one JSON object on the last line.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,40 +43,63 @@ def canary() -> dict[str, Any]:
     }
 
 
-def demo(cache_dir: str | None = None) -> dict[str, Any]:
-    """Build the demo's app and ask it one of its own questions; what became of it."""
+def asked(name: str, question: str = "", cache_dir: str = "") -> dict[str, Any]:
+    """Ask the demo one of its own questions, or the user's function a given one; what became of it."""
+    from opentelemetry import trace
+
     import ragwatch
+    from ragwatch.cli.target import load_function
     from ragwatch.cli.target_options import open_demo
-    from ragwatch.errors import RagwatchError
+    from ragwatch.errors import ConfigError, RagwatchError
     from ragwatch.record import QueryRecord
     from ragwatch.sdk.setup import running
-    from ragwatch.target.asking import ask
+    from ragwatch.target.asking import ask, ask_async
+    from ragwatch.target.target import function_target
 
-    ragwatch.init(service=SERVICE, log_queries=False)
-    process = running()
     try:
-        found = open_demo(Path(cache_dir) if cache_dir else None)
+        if name == "demo":
+            ragwatch.init(service=SERVICE, log_queries=False)
+            found = open_demo(Path(cache_dir) if cache_dir else None)
+            question = question or found.golden[0].question
+        else:
+            found = function_target(name, load_function(name, "TARGET"))
     except RagwatchError as error:
-        return {"fails": str(error)}
-    records: list[QueryRecord] = []
+        return {"fails": error.problem if isinstance(error, ConfigError) else str(error)}
+    process, records, spans = running(), list[QueryRecord](), list[trace.Span]()
     if process is not None:
         process[0].on_record = records.append
-    question = found.golden[0].question
-    answer = ask(found, question, {})
-    delivered = ragwatch.flush(FLUSH_S)
+        process[1].quiet()
+
+    def call(text: str) -> Any:
+        spans.append(trace.get_current_span())
+        return found.call(text)
+
+    target = replace(found, call=call)
+    # where ragwatch is off and an instrumentor is on, its spans need one above them whose trace is known
+    own = trace.get_tracer(SERVICE).start_as_current_span(SERVICE) if process is None else nullcontext()
+    with own:
+        answer = asyncio.run(ask_async(target, question, {})) if found.is_async else ask(target, question, {})
+    context = spans[0].get_span_context() if spans else trace.INVALID_SPAN_CONTEXT
+    provider: Any = trace.get_tracer_provider()
+    if process is not None:
+        delivered = ragwatch.flush(FLUSH_S)
+    else:
+        delivered = bool(getattr(provider, "force_flush", lambda _: False)(int(FLUSH_S * 1000)))
+    resource = process[0].resource if process is not None else getattr(provider, "resource", None)
+    last = records[-1].steps if records else ()
     found.close()
     return {
-        "on": process is not None,
+        "on": context.is_valid,
+        "service": str(resource.attributes.get("service.name")) if resource is not None else SERVICE,
         "question": question,
         "error": None if answer.error is None else f"{type(answer.error).__name__}: {answer.error}",
         "seconds": answer.seconds,
-        "steps": [step.step for step in records[-1].steps] if records else [],
-        "documents": next((len(step.documents or ()) for step in reversed(records[-1].steps) if step.documents), 0)
-        if records
-        else 0,
-        "trace_id": answer.trace_id,
+        "steps": [step.step for step in last],
+        "documents": next((len(step.documents) for step in reversed(last) if step.documents), 0),
+        "trace_id": f"{context.trace_id:032x}",
+        "sampled": context.trace_flags.sampled,
         "delivered": delivered,
-        "telemetry": ragwatch.telemetry(),
+        "telemetry": ragwatch.telemetry() if process is not None else {"lost": {}},
     }
 
 
@@ -126,7 +152,7 @@ def active() -> list[str]:
 def main() -> int:
     """Do what the arguments say."""
     what, *given = sys.argv[1:]
-    found = canary() if what == "canary" else demo(*given) if what == "demo" else target(*given)
+    found = canary() if what == "canary" else asked(*given) if what == "ask" else target(*given)
     print(f"\n{json.dumps(found)}", flush=True)
     return 0
 

@@ -188,10 +188,10 @@ def _sent(found: dict[str, Any] | None, words: str) -> Check:
 
 
 def _arrival(agent: RunningAgent, sent: dict[str, Any], before: dict[tuple[str, str], float]) -> Iterator[Check]:
-    trace_id = str(sent["trace_id"])
+    trace_id, service = str(sent["trace_id"]), str(sent.get("service", SERVICE))
     if sent.get("sampled") is False:
         yield Check("KPIs", "unknown", "the sampler dropped its trace, so that there is no query to look at")
-        yield from _counted(agent, before)
+        yield from _counted(agent, before, service)
         return
     quiet_at = monotonic() + QUIET_S
     _wait(lambda: _held(agent, trace_id) or (monotonic() > quiet_at and not _moves(_samples(agent), before)), ARRIVAL_S)
@@ -213,8 +213,8 @@ def _arrival(agent: RunningAgent, sent: dict[str, Any], before: dict[tuple[str, 
             )
         return
     yield Check("inbox", "ok", "the agent has it on disk")
-    yield _steps(agent, trace_id, sent.get("steps", ["retrieve"]))
-    yield from _counted(agent, before)
+    yield _steps(agent, trace_id, sent.get("steps", ["retrieve"]), service)
+    yield from _counted(agent, before, service)
 
 
 def _moves(now: dict[tuple[str, str], float], before: dict[tuple[str, str], float]) -> bool:
@@ -222,10 +222,10 @@ def _moves(now: dict[tuple[str, str], float], before: dict[tuple[str, str], floa
     return _total(now, RECEIVED) > _total(before, RECEIVED) or _total(now, "ragwatch_agent_lag") > 0
 
 
-def _counted(agent: RunningAgent, before: dict[tuple[str, str], float]) -> Iterator[Check]:
+def _counted(agent: RunningAgent, before: dict[tuple[str, str], float], service: str) -> Iterator[Check]:
     """The hops behind the query itself."""
     name = "rag_query_duration_seconds_count"
-    label = f'service="{SERVICE}"'
+    label = f'service="{service}"'
     counted = _wait(lambda: _total(_samples(agent), name, label) > _total(before, name, label), ARRIVAL_S)
     if counted:
         yield Check("/metrics", "ok", f"it counts it: {name}{{{label}}}")
@@ -235,7 +235,7 @@ def _counted(agent: RunningAgent, before: dict[tuple[str, str], float]) -> Itera
     yield _upstream(agent)
 
 
-def _steps(agent: RunningAgent, trace_id: str, wanted: list[str]) -> Check:
+def _steps(agent: RunningAgent, trace_id: str, wanted: list[str], service: str) -> Check:
     """Whether each step that the SDK recorded is in the agent's query."""
     try:
         (query, *_) = agent.query(trace_id)["queries"]
@@ -247,7 +247,7 @@ def _steps(agent: RunningAgent, trace_id: str, wanted: list[str]) -> Check:
         said = f"its query has no {', '.join(missing)}: spans were lost on the way"
         return Check("KPIs", "wrong", said, "docs/runbooks.md says what each reason of a loss means")
     many = f"its step{'s' if len(there) != 1 else ''} {', '.join(there)}"
-    return Check("KPIs", "ok", f"it is a query of {SERVICE} with {many}: ragwatch show {trace_id[:8]}")
+    return Check("KPIs", "ok", f"it is a query of {service} with {many}: ragwatch show {trace_id[:8]}")
 
 
 def _held(agent: RunningAgent, trace_id: str) -> bool:

@@ -20,14 +20,16 @@ ARRIVAL_S = 20.0
 """An instrumentor's batch waits five seconds, the agent six for its last spans."""
 
 
-def url_checks(target: Target, agent: RunningAgent, arrival_s: float = ARRIVAL_S) -> Iterator[Check]:
+def url_checks(
+    target: Target, agent: RunningAgent, arrival_s: float = ARRIVAL_S, question: str = QUESTION
+) -> Iterator[Check]:
     """Ask under a trace of the doctor's own, and look for the query: by that trace, else any that began since."""
     trace_id = randbits(128) or 1
     context = SpanContext(trace_id, randbits(64) or 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
     asked_ns = time_ns()
     try:
         with use_span(NonRecordingSpan(context)):
-            for _ in target.call(QUESTION):
+            for _ in target.call(question):
                 pass
     except Exception as error:  # noqa: BLE001  (whatever the app, or the way to it, does)
         yield Check(

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from ragwatch.cli.doctor_app import Check
-from ragwatch.cli.doctor_demo import demo_canary
+from ragwatch.cli.doctor_ask import asking
 from tests.support.agent import Agent
 from tests.support.procs import Process
 from tests.support.sink import Sink
@@ -57,8 +57,8 @@ def test_planted_an_index_that_cannot_be_kept(tmp_path: Path) -> None:
 
 
 def test_a_demo_that_dies_or_fails_is_said() -> None:
-    looks = demo_canary(None).checks
+    looks = asking("demo", None, None).checks
     (dead,) = looks(None, "Killed")
-    assert (dead.status, dead.said) == ("wrong", "the demo's process ended: Killed")
-    (failed,) = looks({"error": "ValueError: no"}, "")
-    assert (failed.status, failed.said) == ("wrong", "the demo failed to answer: ValueError: no")
+    assert (dead.status, dead.said) == ("wrong", "the demo ended its process as it was asked: Killed")
+    (failed,) = looks({"error": "ValueError: no", "question": "q"}, "")
+    assert (failed.status, failed.said) == ("wrong", "the demo failed to answer 'q': ValueError: no")
