@@ -176,16 +176,27 @@ class _Side:
         dice = np.random.default_rng(seed)
         self.once = np.ones((1, len(units)))
         self.draws = np.hstack([dice.multinomial(size, [1 / size] * size, DRAWS) for size in sizes])
+        self._cumulated: Any = None
         self.free = len(units) - len(sizes)
         """Degrees of freedom: units are drawn within their phase."""
         self.correction = len(units) / self.free if self.free else 0.0
+
+    def cumulated(self, weights: Any) -> Any:
+        """How many are in each bucket or below it, for each row of weights; kept for the draws: each quantile asks."""
+        import numpy as np
+
+        if weights is not self.draws:
+            return np.cumsum(weights @ self.counts, axis=1)
+        if self._cumulated is None:
+            self._cumulated = np.cumsum(weights @ self.counts, axis=1)
+        return self._cumulated
 
 
 def _quantile(share: float) -> Statistic:
     def statistic(side: _Side, weights: Any) -> Any:
         import numpy as np
 
-        cumulated = np.cumsum(weights @ side.counts, axis=1)
+        cumulated = side.cumulated(weights)
         wanted = np.maximum(cumulated[:, -1:] * share, 1e-9)
         return side.values[np.argmax(cumulated >= wanted, axis=1)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import exp, lgamma, log, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
@@ -57,6 +58,7 @@ def mean_interval(
     return Estimate(mean, max(low_end, mean - margin), min(high_end, mean + margin), int(n))
 
 
+@lru_cache(maxsize=4096)
 def t_quantile(p: float, degrees: int) -> float:
     """The p-quantile (p > 0.5) of Student's t, by bisection on its distribution function.
 
