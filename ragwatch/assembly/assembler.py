@@ -15,7 +15,7 @@ from math import inf
 from typing import NamedTuple
 
 from ragwatch.assembly.calls import Calls
-from ragwatch.assembly.complete import by_root, complete, incomplete
+from ragwatch.assembly.complete import by_root, incomplete
 from ragwatch.assembly.node import Node, Origin, own_node
 from ragwatch.assembly.pairs import adopt, host_of, loner
 from ragwatch.assembly.replays import Replays
@@ -115,12 +115,15 @@ class Assembler:
             trace.again = trace_id in self._done
         self._hold(trace, count, count * size)
         trace.steps += came.steps
+        if came.unread:
+            trace.unread += came.unread
         if came.uncounted:
             trace.uncounted += came.uncounted
         if len(came.uncounted) < count:
             trace.counted = True
-        if came.roots:
+        if came.roots or came.unread_roots:
             trace.roots += came.roots
+            trace.unread_roots += came.unread_roots
             trace.origin = origin
         elif came.alone:
             trace.alone = True
@@ -152,6 +155,7 @@ class Assembler:
         parts: list[bytes] = []
         for trace in self._traces.values():
             parts += [bytes.fromhex(step.trace_id + step.span_id) for step in (*trace.roots, *trace.steps)]
+            parts += [span.trace_id + span.span_id for span in trace.unread_roots + trace.unread]
             parts += [node.key for node in trace.nodes]
         return min(trace.first_row for trace in self._traces.values()), b"".join(parts)
 
@@ -284,7 +288,7 @@ class Assembler:
     def _adopted(self, trace_id: bytes) -> None:
         """Move a client's span that makes up a trace to the framework's span for the same call."""
         trace = self._traces.get(trace_id)
-        if trace is None or trace.steps or trace.roots or not trace.tells:
+        if trace is None or not trace.tells or trace.size != len(trace.nodes):
             return
         call = loner(trace.nodes)
         if call is None:
@@ -334,9 +338,9 @@ class Assembler:
                 del self._done[old]
         for node in trace.nodes:
             self._calls.remove(node)
-        if trace.tells or (trace.nodes and trace.steps and not trace.roots):
+        if trace.tells or (trace.nodes and trace.steps and not trace.roots and not trace.unread_roots):
             self._finish_mixed(trace, reason)
-        elif trace.roots:
+        elif trace.roots or trace.unread_roots:
             self._finish_own(trace)
         elif trace.alone or trace.again or not of_a_query(step.step for step in trace.steps):
             tell = self._late if trace.again and not trace.alone else self._alone
@@ -356,6 +360,7 @@ class Assembler:
 
     def _finish_mixed(self, trace: Waiting, reason: str) -> None:
         """A trace in which other conventions say something."""
+        trace.read()
         own = (*trace.roots, *trace.steps)
         nodes = trace.nodes + [own_node(step, trace.origin, counted=trace.has_counted(step)) for step in own]
         made = assemble(nodes)
@@ -373,19 +378,16 @@ class Assembler:
             self._events.loose(step, origin)
 
     def _finish_own(self, trace: Waiting) -> None:
+        if self._events.counted is not None and not trace.roots and len(trace.unread_roots) == 1:
+            self._events.counted(trace.unread_roots[0].trace_id.hex(), trace.only_query)
+            return
+        if trace.unread or trace.unread_roots:
+            trace.read()
         roots = sorted(trace.roots, key=lambda root: root.start_ns)
         groups = by_root(roots, trace.steps, trace.links) if len(roots) > 1 else {roots[0].span_id: trace.steps}
         events = self._events
         for root in roots:
-            make = partial(
-                complete,
-                root,
-                groups.get(root.span_id, ()),
-                service=trace.origin.service,
-                environment=trace.origin.environment,
-                instance=trace.origin.instance,
-                counted=trace.counted,
-            )
+            make = partial(trace.query, root, groups.get(root.span_id, ()))
             if trace.counted and events.counted is not None:
                 events.counted(root.trace_id, make)
             else:
