@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode, urlsafe_b64decode
 from collections.abc import Callable, Mapping, Sequence
+from sys import intern
 from typing import TYPE_CHECKING, Any, Literal
 
 from ragwatch.conventions.decode import DecodeError, RawSpan, ResourceSpans, Scope
@@ -180,7 +181,8 @@ def _span(span: Mapping[str, Any]) -> RawSpan:
 
 
 def _attributes(message: Mapping[str, Any]) -> dict[str, Any]:
-    return {_text(item, "key"): _value(item.get("value"), 0) for item in _messages(message, "attributes")}
+    """Names repeat from span to span: each is one object, so that to compare two is to compare addresses."""
+    return {intern(_text(item, "key")): _value(item.get("value"), 0) for item in _messages(message, "attributes")}
 
 
 def _text(message: Mapping[str, Any], key: str) -> str:
