@@ -113,7 +113,7 @@ class Assembler:
         if trace is None:
             trace = self._open(trace_id, origin, row, now)
             trace.again = trace_id in self._done
-        self._hold(trace, count, count * size)
+        self._hold(trace, count, count * size, row)
         trace.steps += came.steps
         if came.unread:
             trace.unread += came.unread
@@ -148,16 +148,16 @@ class Assembler:
                     break
                 self._finish(trace_id, "too_many_spans")
 
-    def pending(self) -> tuple[int | None, bytes]:
-        """The lowest row that holds a waiting span, and the ids of all that wait (24 bytes each: trace, span)."""
-        if not self._traces:
-            return None, b""
+    def pending(self) -> tuple[set[int], bytes]:
+        """The rows that hold a waiting span, and the ids of all that wait (24 bytes each: trace, span)."""
+        rows: set[int] = set()
         parts: list[bytes] = []
         for trace in self._traces.values():
             parts += [bytes.fromhex(step.trace_id + step.span_id) for step in (*trace.roots, *trace.steps)]
             parts += [span.trace_id + span.span_id for span in trace.unread_roots + trace.unread]
             parts += [node.key for node in trace.nodes]
-        return min(trace.first_row for trace in self._traces.values()), b"".join(parts)
+            rows.update(trace.rows)
+        return rows, b"".join(parts)
 
     # -- taking -------------------------------------------------------------------------------------------------------
 
@@ -190,7 +190,7 @@ class Assembler:
             trace = self._open(raw.trace_id, origin, row, now)
             if done is not None:
                 trace.again, trace.called = True, done.called
-        self._hold(trace, 1, size)
+        self._hold(trace, 1, size, row)
         trace.nodes.append(node)
         if node.role in _SILENT:
             if len(trace.links) < 1000:
@@ -209,7 +209,9 @@ class Assembler:
             if origin.service in self._callers_silent:
                 self._rooted(raw.trace_id, trace, now)
 
-    def _hold(self, trace: Waiting, spans: int, size: float) -> None:
+    def _hold(self, trace: Waiting, spans: int, size: float, row: int) -> None:
+        if trace.rows[-1] != row:
+            trace.rows.append(row)
         self.spans += spans
         self.bytes += size
         trace.bytes += size
@@ -306,7 +308,7 @@ class Assembler:
         adopt(call, trace.nodes, host)
         home.nodes += trace.nodes
         home.bytes += trace.bytes
-        home.first_row = min(home.first_row, trace.first_row)
+        home.rows += trace.rows
 
     def _adopting(self, trace_id: bytes) -> None:
         """Before a trace goes, it takes the clients' spans that wait for one of its calls."""

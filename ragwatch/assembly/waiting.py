@@ -25,13 +25,14 @@ class Waiting:
     """The spans of one trace that wait for the root of their query."""
 
     __slots__ = (
-        "again", "alone", "bytes", "called", "counted", "first_row", "links", "nodes", "origin", "own_root", "root_at",
-        "roots", "since", "steps", "tells", "uncounted", "unread", "unread_roots",
+        "again", "alone", "bytes", "called", "counted", "links", "nodes", "origin", "own_root", "root_at",
+        "roots", "rows", "since", "steps", "tells", "uncounted", "unread", "unread_roots",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, row: int, now: float) -> None:
         self.origin = origin
-        self.first_row = row
+        self.rows = [row]
+        """The rows of the inbox that hold its spans."""
         self.since = now
         self.bytes = 0.0
         self.root_at: float | None = None

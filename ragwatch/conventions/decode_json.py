@@ -98,6 +98,11 @@ def _whole_text(value: Any) -> Any:
     return value
 
 
+def span_key(span: Mapping[str, Any]) -> bytes:
+    """Trace and span id of a span in JSON."""
+    return _id(_text(span, "traceId")) + _id(_text(span, "spanId"))
+
+
 # -- to proto3's own JSON ----------------------------------------------------------------------------------------------
 
 
