@@ -10,7 +10,7 @@ from ragwatch.monitoring.promql import nonzero
 
 def _breakers(state: str = "") -> str:
     """Processes with the breaker, in any state or in one."""
-    return ask("breaker_state", ("breaker",), **({"state": state} if state else {}))
+    return ask("breaker_state", ("breaker",), state=state) if state else ask("breaker_state", ("breaker",))
 
 
 RESILIENCE_BOARD = Board(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ragwatch.monitoring.kpis import ask
 from ragwatch.monitoring.panels import NEUTRAL, Board, Level, Panel, Target, levels
 from ragwatch.monitoring.promql import budget_left, nonzero
+from ragwatch.monitoring.rules import MOST_BAD
 from ragwatch.monitoring.slo import NAMES, Slo, Slos
 
 OVERVIEW, LATENCY, QUALITY, RESILIENCE, COST, INGESTION, ITSELF = (
@@ -18,12 +19,17 @@ _MODEL = "=~$model"
 
 def _may(slo: Slo | None) -> tuple[Level, ...]:
     """Colours of a share of bad events: over the budget, and where it burns fast."""
-    return NEUTRAL if slo is None else levels(slo.budget, FAST_BURN * slo.budget)
+    return NEUTRAL if slo is None else levels(slo.budget, _burns(slo))
 
 
 def _must(slo: Slo | None) -> tuple[Level, ...]:
     """Colours of a share of good events."""
-    return NEUTRAL if slo is None else levels(1 - slo.budget, 1 - FAST_BURN * slo.budget, low_is_bad=True)
+    return NEUTRAL if slo is None else levels(1 - slo.budget, 1 - _burns(slo), low_is_bad=True)
+
+
+def _burns(slo: Slo) -> float:
+    """The share of bad events that is red; with a target so low that it could not be reached, as the alerts have it."""
+    return min(FAST_BURN * slo.budget, MOST_BAD)
 
 
 def _within(slo: Slo | None) -> tuple[Level, ...]:

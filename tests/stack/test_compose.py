@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -153,12 +154,21 @@ def test_what_the_dockerfile_copies_is_let_in_and_is_enough_to_build_the_package
     """The wheel is built of the very files that the image gets."""
     copied = re.findall(r"^COPY (?!--)(.*) \S+$", DOCKERFILE.read_text(), re.MULTILINE)
     names = {name for line in copied for name in line.split()}
-    assert names == {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", "ragwatch", "deploy/probe.py"}
+    assert names == {
+        "pyproject.toml",
+        "constraints.txt",
+        "README.md",
+        "LICENSE",
+        "ragwatch",
+        "dashboards/grafana",
+        "deploy/probe.py",
+    }
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert names == allowed
     source = tmp_path / "source"
     shutil.copytree(ROOT / "ragwatch", source / "ragwatch", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in names - {"ragwatch", "deploy/probe.py"}:
+    shutil.copytree(ROOT / "dashboards" / "grafana", source / "dashboards" / "grafana")
+    for name in names - {"ragwatch", "dashboards/grafana", "deploy/probe.py"}:
         shutil.copy(ROOT / name, source / name)
     wheel_of = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "wheel", "--no-deps", source]
     done = subprocess.run(wheel_of, cwd=tmp_path, capture_output=True, text=True, timeout=100)
@@ -166,7 +176,16 @@ def test_what_the_dockerfile_copies_is_let_in_and_is_enough_to_build_the_package
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         files = wheel.namelist()
         metadata = wheel.read(next(name for name in files if name.endswith("METADATA"))).decode()
+        wheel.extractall(tmp_path / "installed")
     assert {"ragwatch/agent/app.py", "ragwatch/demo/golden.jsonl"} <= set(files)
+    installed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / "installed")}
+    written = subprocess.run(
+        [sys.executable, "-m", "ragwatch.cli", "dashboards", "boards"],
+        cwd=tmp_path, env=installed, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert written.returncode == 0, written.stderr
+    shipped = {path.name: path.read_text() for path in (ROOT / "dashboards" / "grafana").glob("*.json")}
+    assert {path.name: path.read_text() for path in (tmp_path / "boards").iterdir()} == shipped, "of the wheel alone"
     asked = {extra for found in re.findall(r"'\.\[([\w,]+)\]'", DOCKERFILE.read_text()) for extra in found.split(",")}
     assert asked == {"agent", "redis", "demo"}
     assert asked <= set(re.findall(r"^Provides-Extra: (\w+)$", metadata, re.MULTILINE))
