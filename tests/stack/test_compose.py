@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ import yaml
 from ragwatch import __version__
 from tests.support.compose import DOCKERFILE, SECRETS, load, report
 from tests.support.golang import BUILD_TIMEOUT_S
+from tests.support.grafana import SOURCES, exemplar_links, sources
 from tests.support.paths import ROOT
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(BUILD_TIMEOUT_S)]
@@ -260,6 +262,32 @@ def test_grafanas_sources_are_containers_and_their_links_lead_somewhere(services
     home = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert (boards / Path(home).name).is_file()
     assert Path(home).parent == Path(provider["options"]["path"])
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES))
+@pytest.mark.parametrize("port", [None, "9999"])
+def test_an_exemplar_leads_to_the_agents_published_port_in_each_profile(profile: str, port: str | None) -> None:
+    """The browser follows it: what Grafana's container can reach is of no use."""
+    found = report(profile, **({"AGENT_WEB_PORT": port} if port else {}))["project"]["services"]
+    agent = found["agent" if profile == "core" else "agent-forwarding"]
+    (web,) = [item for item in agent["ports"] if item["target"] == 9464]
+    links = exemplar_links(found["grafana"]["environment"], "abc123")
+    assert links[0] == (
+        "Open the query (agent)",
+        f"http://{web['host_ip']}:{web['published']}/api/queries/abc123",
+    )
+    assert web["published"] == (port or "9464")
+    assert [target for _, target in links[1:]] == ["tempo"]
+    assert ("tempo" in found) == (profile == "full"), "and its label says so"
+    assert "profile full" in links[1][0]
+
+
+def test_what_grafana_puts_in_for_itself_is_left_to_it() -> None:
+    held = sources({"RAGWATCH_AGENT_URL": "http://a"})
+    assert held["loki"]["jsonData"]["derivedFields"][0]["url"] == "${__value.raw}"
+    assert set(re.findall(r"(?<!\$)\$\{?(\w+)", json.dumps(yaml.safe_load(SOURCES.read_text())))) == {
+        "RAGWATCH_AGENT_URL"
+    }
 
 
 def test_tempo_and_loki_listen_where_the_others_look_for_them(services: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ from ragwatch.monitoring.slo import load_slos
 from tests.support import replay
 from tests.support.agent import Agent
 from tests.support.drill import Drill
+from tests.support.grafana import exemplar_links
 from tests.support.odd_senders import garbage, odd_senders, post
 from tests.support.paths import ROOT
 from tests.support.procs import Process
@@ -175,12 +176,15 @@ def test_the_index_that_was_deployed_is_an_annotation(stack: Stack) -> None:
 
 @pytest.mark.timeout(300)
 def test_an_exemplar_leads_to_the_trace_and_its_documents(stack: Stack) -> None:
+    """By the very link that Grafana's data source has for it."""
+
     def found() -> dict[str, Any] | None:
         now = time.time()
         query = "rag_query_duration_seconds_bucket"
         for series in stack.prometheus.get("query_exemplars", query=query, start=now - RUN_S - 60, end=now):
             for exemplar in series["exemplars"]:
-                status, _, body = stack.agent.get(f"/api/queries/{exemplar['labels']['trace_id']}")
+                (_, link), *_ = exemplar_links({"RAGWATCH_AGENT_URL": ""}, exemplar["labels"]["trace_id"])
+                status, _, body = stack.agent.get(link)
                 if status == 200:
                     record: dict[str, Any] = json.loads(body)["queries"][0]
                     if any(step.get("documents") for step in record["steps"]):
