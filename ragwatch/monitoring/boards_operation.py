@@ -30,10 +30,10 @@ RESILIENCE_BOARD = Board(
             Panel("How long was it open?", "Seconds open a second, summed over processes: 1 is one of them open all the "
                   "time. Short and often: the dependency flaps, or the threshold is too low.",
                   (Target(ask("breaker_open_time"), "{{breaker}}"),), "short", width=12, low=0),
-            Panel("Does it flap, or does its probe fail?", "Changes of state a second. half_open to open again and again: probes fail, what is "
-                  "behind it is still down. closed to open and back within minutes: it flaps; raise the threshold or the wait. "
+            Panel("Does it flap, or does its probe fail?", "Changes of state a second, by breaker and new state. half_open and open in turn, never closed: probes "
+                  "fail, what is behind it is still down. closed and open in turn: it flaps; raise the threshold or the wait. "
                   "forced_open, disabled: somebody's hand, ask who.",
-                  (Target(nonzero(ask("breaker_transitions"), "breaker"), "{{breaker}} {{from}} to {{to}}"),), "cps", width=12, low=0),
+                  (Target(nonzero(ask("breaker_transitions", ("breaker", "to")), "to"), "{{breaker}} to {{to}}"),), "cps", width=12, low=0),
             Panel("Do the processes decide together?", "Processes that share the breaker's state, of all that have it. 0 %: it has no store "
                   "(each process finds out alone, which is meant where nothing else was set up). A fall from 100 %: the store "
                   "is away; breakers go on alone, so bring Redis back when what is down is up.",

@@ -104,7 +104,7 @@ def overview(slos: Slos, service: str | None = None) -> Board:
                       "are where one begins. Two at once: a rollout, or replicas that differ. What went wrong where a line "
                       "begins came with it: roll that back first.",
                       (Target(f"{ask('running', ('service', 'version', 'index_version', 'prompt_version', 'config_hash'), version='=~$version')} > 0",
-                              "{{service}} {{version}} index {{index_version}} prompt {{prompt_version}} config {{config_hash}}"),),
+                              "{{service}} {{version}}, index {{index_version}}, prompt {{prompt_version}}, config {{config_hash}}"),),
                       "short", "state", 24, 5, NEUTRAL),
             )),
         ),

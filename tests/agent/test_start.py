@@ -18,7 +18,6 @@ from tests.support.agent import Agent
 from tests.support.procs import Process
 from tests.support.wait import wait_until
 
-
 BASIC = base64.b64encode(b"me:s3cret").decode()
 
 

@@ -266,6 +266,7 @@ def test_every_kpi_is_on_a_dashboard_or_recorded_or_it_is_said_why_not() -> None
         "hit_rate_at_k",  # see UNSHOWN
         "cancelled_rate", "incomplete_rate",  # areas of "How do queries end?", beside the other outcomes
         "below_threshold_rate",  # of all data sources in one
+        "breaker_transitions",  # by the new state alone
         "breaker_state",  # three levels of it, by breaker
         "tokens",  # by kind and by model, a panel each
         "running",  # by service too
