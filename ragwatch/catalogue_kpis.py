@@ -192,6 +192,8 @@ GROUPS: Final[dict[str, tuple[Kpi, ...]]] = {
             Part("rag.breaker.shared"), Part("rag.breaker.state"), by=("breaker",), absent=_NO_BREAKER),
         Kpi("retry_amplification", "Do retries pile up?", "rag.retry.attempts / rag.retry.calls, by operation; along a path it multiplies", "share",
             Part("rag.retry.attempts"), Part("rag.retry.calls"), by=("operation",), absent=_NO_RETRY + " in the window"),
+        Kpi("retry_attempts", "How many attempts are there?", "attempts a second of calls under a retry policy, by operation", "rate",
+            Part("rag.retry.attempts"), by=("operation",), absent=_NO_RETRY),
         Kpi("retry_wasted", "What do retries cost?", "seconds a second in attempts that failed and in waits, by operation", "rate",
             Part("rag.retry.wasted"), by=("operation",), absent=_NO_RETRY + " that failed"),
         Kpi("retry_results", "How do calls under a retry end?", "calls a second under a retry policy, by result", "rate",

@@ -7,7 +7,7 @@ from typing import Any
 
 from ragwatch.catalogue import LABEL_SOURCE, metric
 from ragwatch.errors import RagwatchError
-from ragwatch.monitoring.boards import BOARDS, CHANGES
+from ragwatch.monitoring.boards import BOARDS, CHANGE, CHANGES
 from ragwatch.monitoring.panels import Board, Panel, Target
 from ragwatch.monitoring.promql import SCOPE, series
 
@@ -21,7 +21,19 @@ def dashboard_json(board: Board) -> str:
         from grafana_foundation_sdk.cog.encoder import JSONEncoder
     except ImportError:
         raise RagwatchError(f"Grafana's dashboards are made with its SDK: {NEEDED}") from None
-    return JSONEncoder(sort_keys=True, indent=2).encode(_dashboard(board)) + "\n"
+    made = json.loads(JSONEncoder().encode(_dashboard(board)))
+    for annotation in made["annotations"]["list"]:
+        annotation.update(_said(annotation["expr"]))
+    return json.dumps(made, sort_keys=True, indent=2) + "\n"
+
+
+def _said(expr: str) -> dict[str, Any]:
+    """What Grafana's Prometheus source reads of an annotation, and its SDK does not know.
+
+    Without ``target`` newer ones ask nothing (``executeAnnotationQuery``), without formats the mark has no text.
+    """
+    title, text, tags = CHANGE
+    return {"target": {"expr": expr, "refId": "Anno"}, "titleFormat": title, "textFormat": text, "tagKeys": tags}
 
 
 def panel_queries() -> list[tuple[str, str, str]]:
@@ -135,6 +147,11 @@ def _panel(panel: Panel) -> Any:
     if panel.levels:
         steps = [models.Threshold(value=value, color=colour) for value, colour in panel.levels]
         made = made.thresholds(builders.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps))
+    if panel.names:
+        called = {str(value): models.ValueMappingResult(text=name, index=value) for value, name in panel.names}
+        made = made.mappings([models.ValueMap(called)])
+    if panel.kind == "state":  # else its colours go from the least value to the greatest
+        made = made.color_scheme(builders.FieldColor().mode(models.FieldColorModeId.THRESHOLDS))
     if panel.link:
         made = made.links(
             [builders.DashboardLink("Why?").type(models.DashboardLinkType.LINK).url(f"/d/{panel.link}").keep_time(True)

@@ -23,7 +23,8 @@ RESILIENCE_BOARD = Board(
                   "Open: the dependency behind it is down; fix that, the breaker closes by itself.",
                   (Target(f"(2 * (({_breakers('=~open|forced_open')}) > bool 0) > 0) or (({_breakers('half_open')}) > bool 0 > 0) "
                           f"or 0 * ({_breakers()})", "{{breaker}}"),),
-                  "short", "state", 24, 7, ((None, "green"), (1, "orange"), (2, "red")), 0),
+                  "short", "state", 24, 7, ((None, "green"), (1, "orange"), (2, "red")), 0,
+                  names=((0, "closed"), (1, "half open"), (2, "open"))),
             Panel("Whom does a breaker turn away?", "Share of calls that were rejected at once, by breaker. What stays "
                   "rejected when the dependency is well again: look at the breaker's wait and its probes.",
                   (Target(ask("breaker_rejected"), "{{breaker}}"),), "percentunit", width=12, low=0, high=1),

@@ -105,7 +105,7 @@ def overview(slos: Slos, service: str | None = None) -> Board:
                       "begins came with it: roll that back first.",
                       (Target(f"{ask('running', ('service', 'version', 'index_version', 'prompt_version', 'config_hash'), version='=~$version')} > 0",
                               "{{service}} {{version}}, index {{index_version}}, prompt {{prompt_version}}, config {{config_hash}}"),),
-                      "short", "state", 24, 5, NEUTRAL),
+                      "short", "state", 24, 5, NEUTRAL, names=((1, "runs"),)),
             )),
         ),
     )  # fmt: skip

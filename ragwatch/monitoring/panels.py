@@ -40,6 +40,8 @@ class Panel:
     stacked: bool = False
     link: str = ""
     """The uid of the dashboard to look at next."""
+    names: tuple[tuple[int, str], ...] = ()
+    """What the values of a state are called."""
     band: bool = False
     """A series ``x`` has its interval from ``x low`` to ``x high``; ``x`` is a value of the label ``source``."""
 

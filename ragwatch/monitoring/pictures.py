@@ -192,7 +192,7 @@ def _curves(axes: Any, panel: Panel, series: list[Series], scale: float, source:
     if panel.low is not None:
         axes.set_ylim(bottom=panel.low * scale)
     if panel.kind == "state":
-        axes.set_yticks([0, 1, 2], ["closed", "half open", "open"])
+        axes.set_yticks([value for value, _ in panel.names], [name for _, name in panel.names])
         axes.set_ylim(-0.1, 2.2)
     if panel.kind != "state" and not any(v > 0 for line in lines for v in line.values if math.isfinite(v)):
         axes.set_ylim(top=(panel.high or 1) * scale)  # a flat line at 0 needs a scale that says so

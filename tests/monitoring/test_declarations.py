@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ragwatch.catalogue import METRICS, prometheus_name
+from ragwatch.catalogue import METRICS, metric, prometheus_name
 from ragwatch.catalogue_kpis import KPIS
 from ragwatch.cli import main
 from ragwatch.codegen.grafana import dashboard_json, parse
@@ -72,7 +72,15 @@ def test_a_dashboard_fits_and_survives_grafanas_own_reader(board: Board) -> None
     assert variables == {"datasource", "service", "environment", "version", *board.more}
     assert all(f"${name}" in text for name in variables - {"datasource"})
     assert [annotation["name"] for annotation in held["annotations"]["list"]] == ["What changed?"]
-    assert held["annotations"]["list"][0]["expr"] == CHANGES
+    (change,) = held["annotations"]["list"]
+    assert change["expr"] == change["target"]["expr"] == CHANGES
+    labels = {label.prometheus for label in metric("rag.app.info").labels}
+    named = re.findall(r"\{\{(\w+)\}\}", change["titleFormat"] + change["textFormat"]) + change["tagKeys"].split(",")
+    assert sorted(named) == sorted([*labels, "version"]), "a mark says everything that may have changed"
+    for panel in held["panels"]:
+        if panel["type"] == "state-timeline":
+            assert panel["fieldConfig"]["defaults"]["color"] == {"mode": "thresholds"}
+            assert panel["fieldConfig"]["defaults"]["mappings"][0]["options"], "a state has a name"
     links = {panel.link for panel in board.panels if panel.link}
     assert links <= {other.uid for other in BOARDS}
 
@@ -269,5 +277,6 @@ def test_every_kpi_is_on_a_dashboard_or_recorded_or_it_is_said_why_not() -> None
         "breaker_transitions",  # by the new state alone
         "breaker_state",  # three levels of it, by breaker
         "tokens",  # by kind and by model, a panel each
+        "retry_attempts",  # shown a call, as amplification
         "running",  # by service too
     }  # fmt: skip

@@ -20,6 +20,7 @@ from ragwatch.codegen.grafana import panel_queries
 from ragwatch.codegen.metrics_page import documented
 from ragwatch.monitoring import drill
 from ragwatch.monitoring.agent_samples import UNRECORDED
+from ragwatch.monitoring.boards import CHANGES
 from ragwatch.monitoring.kpis import BY, ask
 from ragwatch.monitoring.promql_eval import Samples, Shown, evaluate
 from ragwatch.monitoring.promql_tree import parse
@@ -169,9 +170,18 @@ def test_every_recording_rule_yields(stack: Stack) -> None:
 
 @pytest.mark.timeout(300)
 def test_the_index_that_was_deployed_is_an_annotation(stack: Stack) -> None:
-    versions = stack.prometheus.series("count by (index_version) (rag_app_info == 1)", RUN_S + 30)
-    named = [item["metric"]["index_version"].partition("-")[2] for item in versions]
-    assert sorted(named) == ["", "incomplete", "repaired"]
+    """By the dashboards' own query: a mark for each index, where it began and not before."""
+    marks = stack.prometheus.series(filled(CHANGES), RUN_S + 30)
+    began = {
+        item["metric"]["index_version"].partition("-")[2]: float(item["values"][0][0]) - stack.drill.began
+        for item in marks
+        if item["metric"]["service"] == "python-docs"
+    }
+    assert sorted(began) == ["", "incomplete", "repaired"]
+    incomplete = stack.drill.acts["index incomplete"] - stack.drill.began
+    assert began[""] < drill.ACT_S
+    assert incomplete - 1 < began["incomplete"] < incomplete + drill.ACT_S < began["repaired"] + 1
+    assert all(len(item["values"]) < 10 for item in marks), "it ends by itself"
 
 
 @pytest.mark.timeout(300)
