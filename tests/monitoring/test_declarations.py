@@ -277,6 +277,5 @@ def test_every_kpi_is_on_a_dashboard_or_recorded_or_it_is_said_why_not() -> None
         "breaker_transitions",  # by the new state alone
         "breaker_state",  # three levels of it, by breaker
         "tokens",  # by kind and by model, a panel each
-        "retry_attempts",  # shown a call, as amplification
         "running",  # by service too
     }  # fmt: skip
