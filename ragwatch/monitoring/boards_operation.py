@@ -5,7 +5,7 @@ from __future__ import annotations
 from ragwatch.monitoring.boards_quality import INGESTION, ITSELF, LATENCY, OVERVIEW, QUALITY, RESILIENCE
 from ragwatch.monitoring.kpis import ask
 from ragwatch.monitoring.panels import Board, Panel, Target, levels
-from ragwatch.monitoring.promql import nonzero
+from ragwatch.monitoring.promql import begun, nonzero, series
 
 
 def _breakers(state: str = "") -> str:
@@ -126,8 +126,9 @@ ITSELF_BOARD = Board(
                   "`ragwatch doctor` in one.",
                   (Target(ask("agent_received"), "{{signal}} {{transport}}"),), "cps", low=0, stacked=True),
             Panel("Does it get on?", "Requests sent upstream by result. retried: it is away, nothing is lost; refused: it does "
-                  "not want them, see the agent's log. No data: the agent has no upstream.",
-                  (Target(ask("agent_forwarded"), "{{upstream}} {{result}}"),), "reqps", low=0),
+                  "not want them, see the agent's log. nothing: the agent has no upstream, or has sent nothing yet.",
+                  (Target(begun(ask("agent_forwarded"), series("ragwatch.build.info"), "result"), "{{upstream}} {{result}}"),),
+                  "reqps", low=0),
             Panel("Is the disk quick?", "95 of 100 commits are faster. Above 0.1 s: a slow or full disk; requests wait for it.",
                   (Target(ask("agent_commits"), "{{store}}"),), "s", low=0),
             Panel("What does the SDK cost the app?", "CPU seconds a second of its worker, by part, summed over processes. Much of "

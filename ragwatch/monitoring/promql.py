@@ -95,6 +95,17 @@ def nonzero(expression: str, label: str) -> str:
     return f'{expression} > 0 or on () label_replace(0 * sum({expression}), "{label}", "nothing", "", "")'
 
 
+def begun(expression: str, anchor: str, label: str) -> str:
+    """Its series; where there is none at all, one at 0 whose ``label`` says ``nothing``, as long as ``anchor`` is there.
+
+    For what need not exist: a panel without data could as well be one whose scrape fails.
+
+    >>> begun("sum by (result) (a)", "up", "result")
+    'sum by (result) (a) or on () label_replace(0 * sum(up), "result", "nothing", "", "")'
+    """
+    return f'{expression} or on () label_replace(0 * sum({anchor}), "{label}", "nothing", "", "")'
+
+
 def wilson(good: str, n: str, z: float, sign: str) -> str:
     """One bound of Wilson's interval for ``good`` of ``n`` (E. B. Wilson, 1927); ``sign`` is ``+`` or ``-``.
 
