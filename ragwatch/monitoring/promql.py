@@ -96,7 +96,7 @@ def nonzero(expression: str, label: str) -> str:
 
 
 def begun(expression: str, anchor: str, label: str) -> str:
-    """Its series; where there is none at all, one at 0 whose ``label`` says ``nothing``, as long as ``anchor`` is there.
+    """Its series; where there is none at all, one at 0 whose ``label`` says ``nothing``, while ``anchor`` is there.
 
     For what need not exist: a panel without data could as well be one whose scrape fails.
 
