@@ -9,11 +9,12 @@ RUN python -m venv /opt/ragwatch
 WORKDIR /src
 # Versions as they are tested: constraints.txt. The libraries are a layer of their own, which a change of ours leaves.
 COPY pyproject.toml constraints.txt README.md LICENSE ./
-RUN mkdir ragwatch \
+RUN mkdir -p ragwatch dashboards/grafana \
     && touch ragwatch/__init__.py \
     && /opt/ragwatch/bin/pip install -c constraints.txt '.[agent,redis]' \
     && /opt/ragwatch/bin/pip uninstall --yes ragwatch
 COPY ragwatch ragwatch
+COPY dashboards/grafana dashboards/grafana
 RUN /opt/ragwatch/bin/pip install -c constraints.txt --no-deps .
 
 FROM build AS build-demo

@@ -1,4 +1,4 @@
-"""Every metric and every KPI of ragwatch, declared once; instruments, exposition and ``docs/metrics.md`` derive from it.
+"""Every metric of ragwatch, declared once; instruments, exposition, panels, rules and ``docs/metrics.md`` derive from it.
 
 Names are OpenTelemetry names; ``prometheus_name`` is the one place that maps them. Series of ``rag.*``, ``gen_ai.*`` and
 ``ragwatch.sdk.*`` carry ``service`` and ``environment``, so that processes of several apps add up side by side. What a
@@ -241,7 +241,7 @@ _DECLARED: Final = (
     Metric("ragwatch.agent.refused", "counter", "{request}", "Requests that were turned away.", (TRANSPORT, REASON)),
     Metric("ragwatch.agent.inbox.rows", "gauge", "{row}", "Requests in the inbox.", (), absent="no agent is scraped"),
     Metric("ragwatch.agent.inbox.bytes", "gauge", "By", "Size of the inbox on disk.", (), absent="no agent is scraped"),
-    Metric("ragwatch.agent.inbox.oldest", "gauge", "s", "Age of the oldest request that is not yet processed.", (), absent="no agent is scraped"),
+    Metric("ragwatch.agent.inbox.oldest", "gauge", "s", "Age of the oldest request that is not yet processed.", (), combine="max", absent="no agent is scraped"),
     Metric("ragwatch.agent.lag", "gauge", "{row}", "Requests that a reader of the inbox has still to take.", (CONSUMER,), absent="no agent is scraped; of `forward`: it has no upstream"),
     Metric("ragwatch.agent.commit.duration", "histogram", "s", "Time of a commit of the inbox or the pipeline.", (
         Label("store", ("inbox", "pipeline"), meaning="which file"),), COMMIT_BUCKETS),
@@ -250,7 +250,7 @@ _DECLARED: Final = (
     Metric("ragwatch.agent.dead_letters", "counter", "{request}", "Requests set aside for good.", (REASON,)),
     Metric("ragwatch.agent.decode_errors", "counter", "{request}", "Requests that could not be read.", (REASON,)),
     Metric("ragwatch.agent.unreadable", "counter", "{value}", "Packed attributes that are neither JSON nor Python: that field is unknown.", (
-        Label("attribute", bound=50, meaning="which attribute"),), absent="every packed attribute could be read"),
+        Label("attribute", bound=50, meaning="which attribute"),), absent="no agent is scraped; 0 says that every packed attribute could be read"),
     Metric("ragwatch.agent.incomplete", "counter", "{query}", "Queries whose root never came.", (REASON,)),
     Metric("ragwatch.agent.duplicates", "counter", "{item}", "What came twice and was counted once.", (REASON,)),
     Metric("ragwatch.agent.late", "counter", "{span}", "Steps that came after their query was complete.", (REASON,)),
@@ -272,60 +272,6 @@ def metric(name: str) -> Metric:
     except KeyError:
         raise CatalogueError(f"no metric {name!r} in the catalogue") from None
 
-
-@dataclass(frozen=True, slots=True)
-class Ratio:
-    """Series of one counter (or histogram count) whose label ``key`` has one of ``values``; no key: all of them."""
-
-    metric: str
-    key: str = ""
-    values: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Kpi:
-    """One KPI: a ratio of sums, or a quantile; ``by`` names the label that splits it."""
-
-    name: str
-    title: str
-    formula: str
-    numerator: Ratio | None = None
-    denominator: Ratio | None = None
-    by: str = ""
-    interval: Literal["", "wilson", "t"] = ""
-    absent: str = "its denominator is 0: nothing can be said"
-
-
-KPIS: Final = (
-    Kpi("latency", "Is it fast?", "quantile 0.5, 0.95, 0.99 of rag.query.duration over outcomes ok, degraded, error",
-        denominator=Ratio("rag.query.duration", "outcome", ("ok", "degraded", "error"))),
-    Kpi("error_rate", "Does it fail?", "error / (ok + error + degraded); rejected, cancelled, incomplete are rates of their own",
-        Ratio("rag.query.duration", "outcome", ("error",)), Ratio("rag.query.duration", "outcome", ("ok", "error", "degraded"))),
-    Kpi("availability", "Is it up?", "(ok + degraded) / (ok + degraded + error + rejected)",
-        Ratio("rag.query.duration", "outcome", ("ok", "degraded")),
-        Ratio("rag.query.duration", "outcome", ("ok", "degraded", "error", "rejected"))),
-    Kpi("cache_hit_rate", "Does the cache help?", "hit / (hit + miss), by cache",
-        Ratio("rag.cache.lookups", "result", ("hit",)), Ratio("rag.cache.lookups", "result", ("hit", "miss")), by="cache"),
-    Kpi("retrieval_accuracy", "Does it find the right documents?", "good / (good + bad), target retrieval, by source, Wilson interval",
-        Ratio("rag.judgements", "verdict", ("good",)), Ratio("rag.judgements", "verdict", ("good", "bad")), by="source", interval="wilson"),
-    Kpi("recall_at_k", "How many of the right documents does it find?", "rag.labelled.recall / rag.labelled.queries, by source and k, t interval",
-        Ratio("rag.labelled.recall"), Ratio("rag.labelled.queries"), by="k", interval="t"),
-    Kpi("mrr", "How high does the first right document stand?", "rag.labelled.reciprocal_rank / rag.labelled.queries, by source and k, t interval",
-        Ratio("rag.labelled.reciprocal_rank"), Ratio("rag.labelled.queries"), by="k", interval="t"),
-    Kpi("empty_rate", "Does it find nothing?", "empty / (ok + empty + below_threshold)",
-        Ratio("rag.retrieval.requests", "result", ("empty",)), Ratio("rag.retrieval.requests", "result", ("ok", "empty", "below_threshold")),
-        by="data_source"),
-    Kpi("breaker_rejected", "Does a breaker turn calls away?", "rejected / all calls at the breaker",
-        Ratio("rag.breaker.calls", "result", ("rejected",)), Ratio("rag.breaker.calls"), by="breaker"),
-    Kpi("retry_amplification", "Do retries pile up?", "rag.retry.attempts / rag.retry.calls; along a path it multiplies",
-        Ratio("rag.retry.attempts"), Ratio("rag.retry.calls"), by="operation"),
-    Kpi("cost_per_good_answer", "What does a good answer cost?",
-        "rag.cost (known=true) / (queries answered × good / judged answers): not every answer is judged",
-        Ratio("rag.cost", "known", ("true",)), Ratio("rag.query.duration", "outcome", ("ok", "degraded")),
-        absent="no cost is known, or no answer was judged"),
-    Kpi("token_coverage", "Are the token counts whole?", "calls with known tokens / all model calls",
-        Ratio("rag.usage.calls", "known", ("true",)), Ratio("rag.usage.calls")),
-)  # fmt: skip
 
 _UNIT_WORDS: Final = {
     "s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds", "min": "minutes", "h": "hours",

@@ -6,8 +6,10 @@ import re
 
 import pytest
 
-from ragwatch.catalogue import KPIS, METRICS, metric, prometheus_name
+from ragwatch.catalogue import METRICS, metric, prometheus_name
+from ragwatch.catalogue_kpis import KPIS, Kpi, Part, kpi
 from ragwatch.codegen import FILES, stale
+from ragwatch.codegen.metrics_page import documented
 from ragwatch.errors import CatalogueError
 from tests.support.paths import ROOT
 
@@ -36,15 +38,39 @@ def test_no_metric_has_a_forbidden_label() -> None:
     assert not {label for m in METRICS.values() for label in m.label_names} & forbidden
 
 
-def test_kpis_name_metrics_and_labels_that_exist() -> None:
-    for kpi in KPIS:
-        for ratio in (kpi.numerator, kpi.denominator):
-            if ratio is not None:
-                declared = metric(ratio.metric)
-                assert not ratio.key or ratio.key in declared.label_names
-                label = next((held for held in declared.labels if held.name == ratio.key), None)
-                if label is not None and label.values:
-                    assert set(ratio.values) <= set(label.values)
+def parts_of(wanted: Kpi) -> list[Part]:
+    squares = [Part(wanted.squares)] if wanted.squares else []
+    return squares + [part for part in (wanted.of, wanted.per, wanted.good, wanted.judged) if part is not None]
+
+
+@pytest.mark.parametrize("wanted", KPIS.values(), ids=lambda wanted: wanted.name)
+def test_a_kpi_names_metrics_and_labels_that_exist_and_says_what_its_absence_means(wanted: Kpi) -> None:
+    assert wanted.title.endswith("?")
+    assert wanted.formula
+    assert wanted.absent
+    assert (wanted.interval == "t") == bool(wanted.squares)
+    assert (wanted.per is not None) == (wanted.shape in {"share", "split", "per_good"})
+    assert metric(wanted.of.metric).kind == {"now": "gauge", "quantile": "histogram", "mean": "histogram"}.get(
+        wanted.shape, metric(wanted.of.metric).kind
+    )
+    for part in parts_of(wanted):
+        labels = {label.name: label for label in metric(part.metric).labels}
+        for name, values in part.where.items():
+            assert set(values) <= set(labels[name].values)
+    assert set(wanted.by) <= {label.name for label in metric((wanted.judged or wanted.of).metric).labels} | {"le"}
+
+
+def test_a_part_of_a_whole_is_part_of_it() -> None:
+    """What is counted above the line is counted below it as well: no share is ever above 1."""
+    for wanted in KPIS.values():
+        if wanted.shape == "share" and wanted.per is not None and wanted.of.metric == wanted.per.metric:
+            for name, values in wanted.of.where.items():
+                assert set(values) <= set(wanted.per.where.get(name, values)), wanted.name
+
+
+def test_an_unknown_kpi_says_so() -> None:
+    with pytest.raises(CatalogueError, match=r"no KPI .luck."):
+        kpi("luck")
 
 
 @pytest.mark.parametrize(
@@ -78,3 +104,15 @@ def test_generated_files_are_fresh() -> None:
 def test_every_metric_is_documented() -> None:
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     assert [name for name in METRICS if f"`{name}`" not in page] == []
+
+
+def test_every_kpi_is_documented_with_its_formula_and_its_promql() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    for wanted in KPIS.values():
+        section = page.partition(f"#### `{wanted.name}`: ")[2].partition("####")[0]
+        assert f"- formula: {wanted.formula}" in section
+        assert f"- absent: {wanted.absent}" in section
+        queries = [query for _, query in documented(wanted)]
+        assert len(queries) == (3 if wanted.interval else 1)
+        assert all(f"```promql\n{query}\n```" in section for query in queries)
+        assert "$" not in section, "a query that anybody can paste"

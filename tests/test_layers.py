@@ -14,6 +14,7 @@ ROWS = (
     ("semconv",),
     ("error_class",),
     ("catalogue",),
+    ("catalogue_kpis",),
     ("record",),
     ("config",),
     ("resilience",),

@@ -33,11 +33,6 @@ def run_agent(settings: AgentValues, sources: Mapping[str, str]) -> int:
     try:
         settings, web_socket = _choose_ports(settings, sources)
         threading.Thread(target=_write_about, args=(settings, sources), daemon=True).start()
-        say(
-            "is up",
-            f"OTLP gRPC {settings.host}:{settings.grpc_port}, OTLP HTTP {settings.host}:{settings.http_port}, "
-            f"http://{settings.host}:{settings.web_port}/metrics, files in {settings.directory}",
-        )
         return asyncio.run(_run(settings, web_socket))
     finally:
         lock.close()

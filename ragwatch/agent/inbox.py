@@ -243,10 +243,16 @@ class Inbox:
             self._counters.add("ragwatch.agent.refused", ("grpc", "trim_failed"))
 
     def _measure(self, connection: sqlite3.Connection) -> None:
-        (pages,) = connection.execute("PRAGMA page_count").fetchone()
-        (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+        used = _used_bytes(connection)
         with self._ready:
-            self.disk_bytes = (pages - free) * PAGE_BYTES
+            self.disk_bytes = used
+
+
+def _used_bytes(connection: sqlite3.Connection) -> int:
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    used: int = (pages - free) * PAGE_BYTES
+    return used
 
 
 class InboxReader:
@@ -288,9 +294,11 @@ class InboxReader:
     def size(self) -> tuple[int, int]:
         """Rows in the inbox, and bytes of its file in use."""
         (count,) = self._connection.execute("SELECT count(*) FROM rows").fetchone()
-        (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
-        (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
-        return int(count), (pages - free) * PAGE_BYTES
+        return int(count), self.used_bytes()
+
+    def used_bytes(self) -> int:
+        """Bytes of the file in use."""
+        return _used_bytes(self._connection)
 
     def counters(self) -> Counters:
         """The receiver's own counts, as committed."""

@@ -61,10 +61,17 @@ def document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "ragwatch agent", "version": __version__, "license": {"name": "Apache-2.0"}},
-        "security": [{"token": []}, {}],
+        "security": [{"token": []}, {"password": []}, {}],
         "paths": {page.path: {"get": _operation(page)} for page in PAGES},
         "components": {
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "password": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "The token as password, for a browser.",
+                },
+            },
             "schemas": _schemas(),
         },
     }

@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError as ProtobufError
 
 from ragwatch import semconv
 from ragwatch.agent import judgement_rows, query_rows, store
+from ragwatch.agent.carried import MAX_SHARE, Carried
 from ragwatch.agent.inbox import JSON, SIGNALS, TRANSPORTS, InboxReader, Row, inbox_exists
 from ragwatch.agent.process import die_with_parent, say, stop_event
 from ragwatch.agent.search import cache_of
@@ -37,6 +38,8 @@ from ragwatch.record import QueryRecord, Step
 BATCH_BYTES = 2 << 20
 BATCH_ROWS = 500
 IDLE_S = 0.02
+KEY_BYTES = 24
+"""Of a span that waits: its trace's id and its own."""
 MAX_PAUSE_S = 5.0
 """Between tries while the disk does not take what was processed."""
 STARTS_BEFORE_CARE = 3
@@ -52,6 +55,7 @@ class Pipeline:
         self._reader = InboxReader(settings.directory / "inbox.db")
         self._store = store.open_store(settings.directory / "pipeline.db")
         self._engine = Engine()
+        self._carried = Carried(self._store)
         self._streams = Streams()
         self._origins: dict[int, tuple[dict[str, Any], Origin]] = {}
         self._queries: deque[tuple[str, Callable[[], QueryRecord]]] = deque(maxlen=settings.queries_kept or 1)
@@ -106,10 +110,15 @@ class Pipeline:
         """Make everything that was processed visible, in one transaction."""
         started = monotonic()
         self._streams.retire(time(), self._settings.stream_idle_s)
-        first_row, pending = self._assembler.pending()
+        rows, pending = self._assembler.pending()
         connection = self._store
         connection.execute("BEGIN IMMEDIATE")
-        store.write_cursor(connection, self._cursor, self._cursor + 1 if first_row is None else first_row)
+        if self._reader.used_bytes() > MAX_SHARE * self._settings.max_inbox_bytes:
+            waiting = {pending[at : at + KEY_BYTES] for at in range(0, len(pending), KEY_BYTES)}
+            self._carried.take(rows, waiting, self._cursor, self._reader)
+        self._carried.drop(rows)
+        lowest = self._carried.lowest(rows)
+        store.write_cursor(connection, self._cursor, self._cursor + 1 if lowest is None else lowest)
         store.write_meta(connection, "engine", self._engine.snapshot())
         store.write_meta(connection, "pending", pending)
         store.write_meta(connection, "committed_at", time())
@@ -137,7 +146,9 @@ class Pipeline:
         self._streams.load(self._store)
         self._cursor, keep_from = store.read_cursor(self._store)
         pending = store.read_meta(self._store, "pending") or b""
-        waiting = {pending[at : at + 24] for at in range(0, len(pending), 24)}
+        waiting = {pending[at : at + KEY_BYTES] for at in range(0, len(pending), KEY_BYTES)}
+        for row in self._carried.rows():
+            self._traces(row, only=waiting)
         at = keep_from - 1
         while waiting and at < self._cursor:
             rows = self._reader.after(at, max_bytes=BATCH_BYTES, max_rows=BATCH_ROWS, until=self._cursor)

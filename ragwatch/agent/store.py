@@ -12,7 +12,7 @@ from pathlib import Path
 from time import time
 from typing import Any
 
-from ragwatch.agent import judgement_rows, query_rows, streams
+from ragwatch.agent import carried, judgement_rows, query_rows, streams
 from ragwatch.kpi.state import State
 
 MAX_DEAD_LETTERS = 1000
@@ -32,7 +32,7 @@ def open_store(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute(f"PRAGMA journal_size_limit={32 << 20}")
-    connection.executescript(_SCHEMA + streams.SCHEMA)
+    connection.executescript(_SCHEMA + streams.SCHEMA + carried.SCHEMA)
     query_rows.prepare(connection)
     judgement_rows.prepare(connection)
     connection.execute("INSERT OR IGNORE INTO cursor VALUES (1, 0, 1)")

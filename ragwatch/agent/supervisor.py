@@ -33,6 +33,7 @@ STEADY_S = 10.0
 """A child that has run this long is started again at once when it dies."""
 GRACE_S = 3.0
 PROBE_S = 1.0
+POLL_S = 0.05
 SETTING_WRONG = 2
 
 
@@ -70,13 +71,14 @@ class Supervisor:
         server = _Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
         web = asyncio.create_task(server.serve(sockets=[self._web_socket]))
         keepers = [asyncio.create_task(self._keep(child)) for child in self.children.values()]
+        saying = asyncio.create_task(self._say_when_up())
         await self._stopping.wait()
         server.should_exit = True
         # the receiver first: what it has acked is on disk, what it has not the sender keeps
         for role in ("receiver", "pipeline", "forward"):
             if role in self.children:
                 await self._end(self.children[role])
-        await asyncio.gather(*keepers, return_exceptions=True)
+        await asyncio.gather(saying, *keepers, return_exceptions=True)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(web, 1.0)
         return self._exit_code
@@ -91,6 +93,19 @@ class Supervisor:
                 except OSError as error:
                     found["receiver"] = f"port {port} does not answer: {error.strerror or error}"
         return found
+
+    async def _say_when_up(self) -> None:
+        """One line as soon as every part works and every port answers."""
+        while await asyncio.to_thread(self.problems):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), POLL_S)
+                return
+        at = self._settings
+        say(
+            "is up",
+            f"OTLP gRPC {at.host}:{at.grpc_port}, OTLP HTTP {at.host}:{at.http_port}, "
+            f"http://{at.host}:{at.web_port}/metrics, files in {at.directory}",
+        )
 
     async def _keep(self, child: Child) -> None:
         while not self._stopping.is_set():

@@ -49,8 +49,8 @@ def web_app(view: View, *, token: str | None, problems: Callable[[], dict[str, s
 
     def guarded(handler: Handler) -> Handler:
         async def checked(request: Request) -> Response:
-            if not authorised(request.headers.get("authorization"), token):
-                return JSONResponse({"error": "a bearer token is needed"}, 401, {"WWW-Authenticate": "Bearer"})
+            if not authorised(request.headers.get("authorization"), token, password=True):
+                return _stranger()
             try:
                 return await handler(request)
             except ParameterError as error:
@@ -133,6 +133,13 @@ class Answers:
 
 def _json(text: str) -> Response:
     return Response(text, media_type=JSON)
+
+
+def _stranger() -> Response:
+    """A program is asked for a bearer token, a browser asks its user for the same as a password."""
+    answer = JSONResponse({"error": "a bearer token is needed"}, 401, {"WWW-Authenticate": "Bearer"})
+    answer.headers.append("WWW-Authenticate", 'Basic realm="ragwatch agent: any user, the token as password"')
+    return answer
 
 
 def _problem(message: str, status: int) -> Response:

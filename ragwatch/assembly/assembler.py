@@ -15,7 +15,7 @@ from math import inf
 from typing import NamedTuple
 
 from ragwatch.assembly.calls import Calls
-from ragwatch.assembly.complete import by_root, complete, incomplete
+from ragwatch.assembly.complete import by_root, incomplete
 from ragwatch.assembly.node import Node, Origin, own_node
 from ragwatch.assembly.pairs import adopt, host_of, loner
 from ragwatch.assembly.replays import Replays
@@ -113,14 +113,17 @@ class Assembler:
         if trace is None:
             trace = self._open(trace_id, origin, row, now)
             trace.again = trace_id in self._done
-        self._hold(trace, count, count * size)
+        self._hold(trace, count, count * size, row)
         trace.steps += came.steps
+        if came.unread:
+            trace.unread += came.unread
         if came.uncounted:
             trace.uncounted += came.uncounted
         if len(came.uncounted) < count:
             trace.counted = True
-        if came.roots:
+        if came.roots or came.unread_roots:
             trace.roots += came.roots
+            trace.unread_roots += came.unread_roots
             trace.origin = origin
         elif came.alone:
             trace.alone = True
@@ -145,15 +148,16 @@ class Assembler:
                     break
                 self._finish(trace_id, "too_many_spans")
 
-    def pending(self) -> tuple[int | None, bytes]:
-        """The lowest row that holds a waiting span, and the ids of all that wait (24 bytes each: trace, span)."""
-        if not self._traces:
-            return None, b""
+    def pending(self) -> tuple[set[int], bytes]:
+        """The rows that hold a waiting span, and the ids of all that wait (24 bytes each: trace, span)."""
+        rows: set[int] = set()
         parts: list[bytes] = []
         for trace in self._traces.values():
             parts += [bytes.fromhex(step.trace_id + step.span_id) for step in (*trace.roots, *trace.steps)]
+            parts += [span.trace_id + span.span_id for span in trace.unread_roots + trace.unread]
             parts += [node.key for node in trace.nodes]
-        return min(trace.first_row for trace in self._traces.values()), b"".join(parts)
+            rows.update(trace.rows)
+        return rows, b"".join(parts)
 
     # -- taking -------------------------------------------------------------------------------------------------------
 
@@ -186,7 +190,7 @@ class Assembler:
             trace = self._open(raw.trace_id, origin, row, now)
             if done is not None:
                 trace.again, trace.called = True, done.called
-        self._hold(trace, 1, size)
+        self._hold(trace, 1, size, row)
         trace.nodes.append(node)
         if node.role in _SILENT:
             if len(trace.links) < 1000:
@@ -205,7 +209,9 @@ class Assembler:
             if origin.service in self._callers_silent:
                 self._rooted(raw.trace_id, trace, now)
 
-    def _hold(self, trace: Waiting, spans: int, size: float) -> None:
+    def _hold(self, trace: Waiting, spans: int, size: float, row: int) -> None:
+        if trace.rows[-1] != row:
+            trace.rows.append(row)
         self.spans += spans
         self.bytes += size
         trace.bytes += size
@@ -284,7 +290,7 @@ class Assembler:
     def _adopted(self, trace_id: bytes) -> None:
         """Move a client's span that makes up a trace to the framework's span for the same call."""
         trace = self._traces.get(trace_id)
-        if trace is None or trace.steps or trace.roots or not trace.tells:
+        if trace is None or not trace.tells or trace.size != len(trace.nodes):
             return
         call = loner(trace.nodes)
         if call is None:
@@ -302,7 +308,7 @@ class Assembler:
         adopt(call, trace.nodes, host)
         home.nodes += trace.nodes
         home.bytes += trace.bytes
-        home.first_row = min(home.first_row, trace.first_row)
+        home.rows += trace.rows
 
     def _adopting(self, trace_id: bytes) -> None:
         """Before a trace goes, it takes the clients' spans that wait for one of its calls."""
@@ -334,9 +340,9 @@ class Assembler:
                 del self._done[old]
         for node in trace.nodes:
             self._calls.remove(node)
-        if trace.tells or (trace.nodes and trace.steps and not trace.roots):
+        if trace.tells or (trace.nodes and trace.steps and not trace.roots and not trace.unread_roots):
             self._finish_mixed(trace, reason)
-        elif trace.roots:
+        elif trace.roots or trace.unread_roots:
             self._finish_own(trace)
         elif trace.alone or trace.again or not of_a_query(step.step for step in trace.steps):
             tell = self._late if trace.again and not trace.alone else self._alone
@@ -356,6 +362,7 @@ class Assembler:
 
     def _finish_mixed(self, trace: Waiting, reason: str) -> None:
         """A trace in which other conventions say something."""
+        trace.read()
         own = (*trace.roots, *trace.steps)
         nodes = trace.nodes + [own_node(step, trace.origin, counted=trace.has_counted(step)) for step in own]
         made = assemble(nodes)
@@ -373,20 +380,16 @@ class Assembler:
             self._events.loose(step, origin)
 
     def _finish_own(self, trace: Waiting) -> None:
+        if self._events.counted is not None and not trace.roots and len(trace.unread_roots) == 1:
+            self._events.counted(trace.unread_roots[0].trace_id.hex(), trace.only_query)
+            return
+        if trace.unread or trace.unread_roots:
+            trace.read()
         roots = sorted(trace.roots, key=lambda root: root.start_ns)
         groups = by_root(roots, trace.steps, trace.links) if len(roots) > 1 else {roots[0].span_id: trace.steps}
         events = self._events
         for root in roots:
-            make = partial(
-                complete,
-                root,
-                groups.get(root.span_id, ()),
-                service=trace.origin.service,
-                environment=trace.origin.environment,
-                instance=trace.origin.instance,
-                version=trace.origin.version,
-                counted=trace.counted,
-            )
+            make = partial(trace.query, root, groups.get(root.span_id, ()))
             if trace.counted and events.counted is not None:
                 events.counted(root.trace_id, make)
             else:

@@ -99,7 +99,7 @@ def _root_step(root: Node) -> Step:
         missing = [name for name in ("session", "user", "tenant", "prompt_version") if name not in held]
         if not missing:
             break
-        if not keys_of(node.span.attributes).tells_of_query(field_table()):
+        if not (node.seen.keys or keys_of(node.span.attributes)).tells_of_query(field_table()):
             continue
         found = node.fields(node.role)
         held.update({name: found[name] for name in missing if name in found})

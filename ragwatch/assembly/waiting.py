@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+from ragwatch.assembly.complete import complete
 from ragwatch.assembly.node import Node, Origin
-from ragwatch.record import Step
+from ragwatch.conventions.own_wire import read_steps
+from ragwatch.record import QueryRecord, Step
 
 
 class Done(NamedTuple):
@@ -22,13 +25,14 @@ class Waiting:
     """The spans of one trace that wait for the root of their query."""
 
     __slots__ = (
-        "again", "alone", "bytes", "called", "counted", "first_row", "links", "nodes", "origin", "own_root", "root_at",
-        "roots", "since", "steps", "tells", "uncounted",
+        "again", "alone", "bytes", "called", "counted", "links", "nodes", "origin", "own_root", "root_at",
+        "roots", "rows", "since", "steps", "tells", "uncounted", "unread", "unread_roots",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, row: int, now: float) -> None:
         self.origin = origin
-        self.first_row = row
+        self.rows = [row]
+        """The rows of the inbox that hold its spans."""
         self.since = now
         self.bytes = 0.0
         self.root_at: float | None = None
@@ -43,6 +47,10 @@ class Waiting:
         self.roots: list[Step] = []
         self.uncounted: list[str] = []
         """Own steps that their process has not counted."""
+        self.unread: list[Any] = []
+        """Spans of own steps that their process has counted: most are never looked at."""
+        self.unread_roots: list[Any] = []
+        """The same of queries."""
         self.nodes: list[Node] = []
         """Everybody else's."""
         self.tells = False
@@ -50,11 +58,36 @@ class Waiting:
         self.links: dict[str, str] = {}
         self.counted = False
 
+    def read(self) -> None:
+        """Read what was put off."""
+        self.roots += read_steps(self.unread_roots)
+        self.steps += read_steps(self.unread)
+        self.unread, self.unread_roots = [], []
+
     def has_counted(self, step: Step) -> bool:
         """Whether the process of one of ragwatch's own steps has counted it."""
         return not self.uncounted or step.span_id not in self.uncounted
 
+    def query(self, root: Step, steps: Sequence[Step]) -> QueryRecord:
+        """The record of one of its queries."""
+        origin = self.origin
+        return complete(
+            root,
+            steps,
+            service=origin.service,
+            environment=origin.environment,
+            instance=origin.instance,
+            version=origin.version,
+            counted=self.counted,
+        )
+
+    def only_query(self) -> QueryRecord:
+        """The record of the one query that it holds."""
+        self.read()
+        return self.query(self.roots[0], self.steps)
+
     @property
     def size(self) -> int:
         """How many spans it holds."""
-        return len(self.steps) + len(self.roots) + len(self.nodes)
+        own = len(self.steps) + len(self.unread) + len(self.roots) + len(self.unread_roots)
+        return own + len(self.nodes)

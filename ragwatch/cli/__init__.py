@@ -30,6 +30,7 @@ VERBS = {
     "ingest": "put documents through your function: resumable, nothing lost, with KPIs",
     "config": "check, show and explain settings: each value and where it came from",
     "rules": "Prometheus' alert rules for your own objectives, and a test that an alert reaches you",
+    "dashboards": "Grafana's dashboards for your own objectives",
     "snapshot": "the dashboards' panels of a time range as pictures",
     "completion": "a script that completes verbs and options in your shell",
     "codegen": "write the files that derive from the metric catalogue, or check that they are fresh",

@@ -13,6 +13,7 @@ from ragwatch.errors import ConfigError
 
 if TYPE_CHECKING:
     from ragwatch.monitoring.pictures import Source
+    from ragwatch.monitoring.slo import Slos
 
 EPILOG = """examples:
   ragwatch snapshot pictures --prometheus http://127.0.0.1:9090 --since 1h
@@ -40,19 +41,22 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--until", default="0s", help="until how long ago (default: now)")
     parser.add_argument("--service", default=".*", help="of this service only (a regular expression)")
     parser.add_argument("--board", action="append", help="only this dashboard: overview, latency, … (may be repeated)")
+    parser.add_argument("--slo", type=Path, help="file of objectives: its thresholds (default: the bundled ones)")
     parser.add_argument("--json", action="store_true", help="one JSON object: panels with data by picture")
 
 
 def run(args: argparse.Namespace) -> int:
     """Draw; ``RagwatchError`` where Prometheus does not answer."""
-    from ragwatch.monitoring.boards import BOARDS
+    from ragwatch.monitoring.boards import boards
     from ragwatch.monitoring.pictures import draw_board
+    from ragwatch.monitoring.slo import BUNDLED, load_slos, slos_of
 
-    known = {board.uid.removeprefix("ragwatch-"): board for board in BOARDS}
+    slos = load_slos(args.slo) if args.slo else slos_of(BUNDLED, "the bundled objectives")
+    known = {board.uid.removeprefix("ragwatch-"): board for board in boards(slos)}
     for name in args.board or ():
         if name not in known:
             raise ConfigError("board", f"no dashboard {name!r}; there are {', '.join(known)}", source="--board")
-    source = _agent(args) if args.agent else _prometheus(args)
+    source = _agent(args, slos) if args.agent else _prometheus(args)
     args.directory.mkdir(parents=True, exist_ok=True)
     drawn: dict[str, int] = {}
     for name, board in known.items():
@@ -79,7 +83,7 @@ def _prometheus(args: argparse.Namespace) -> Source:
     return PrometheusSource(args.prometheus, start, end, service=args.service, token=args.token)
 
 
-def _agent(args: argparse.Namespace) -> Source:
+def _agent(args: argparse.Namespace, slos: Slos) -> Source:
     from ragwatch.monitoring.agent_samples import AgentSource, sample
 
     seconds = _age(args.watch, "for")
@@ -87,7 +91,7 @@ def _agent(args: argparse.Namespace) -> Source:
         raise ConfigError("for", f"{args.watch} is less than {LEAST_S} s: a rate needs samples", source="--for")
     if not args.json:
         print(f"watching {args.agent} for {args.watch}: what happened before, only a Prometheus could draw", flush=True)
-    return AgentSource(sample(args.agent, seconds, token=args.token), service=args.service)
+    return AgentSource(sample(args.agent, seconds, token=args.token), service=args.service, slos=slos)
 
 
 def _age(text: str, name: str) -> float:

@@ -5,18 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ragwatch.catalogue import LABEL_SOURCE, metric, prometheus_name
+from ragwatch.catalogue import LABEL_SOURCE, metric
 from ragwatch.errors import RagwatchError
-from ragwatch.monitoring.boards import BOARDS, CHANGES
+from ragwatch.monitoring.boards import BOARDS, CHANGE, CHANGES
 from ragwatch.monitoring.panels import Board, Panel, Target
+from ragwatch.monitoring.promql import SCOPE, series
 
 DATASOURCE = "${datasource}"
-VARIABLES = {
-    "service": ("rag.query.duration", "service"),
-    "environment": ("rag.query.duration", "environment"),
-    "version": ("rag.app.info", "version"),
-}
-"""Every dashboard's; ``version`` says whose changes are marked."""
 NEEDED = "pip install 'grafana-foundation-sdk==1769699379!11.6.0' (make venv does)"
 
 
@@ -26,7 +21,19 @@ def dashboard_json(board: Board) -> str:
         from grafana_foundation_sdk.cog.encoder import JSONEncoder
     except ImportError:
         raise RagwatchError(f"Grafana's dashboards are made with its SDK: {NEEDED}") from None
-    return JSONEncoder(sort_keys=True, indent=2).encode(_dashboard(board)) + "\n"
+    made = json.loads(JSONEncoder().encode(_dashboard(board)))
+    for annotation in made["annotations"]["list"]:
+        annotation.update(_said(annotation["expr"]))
+    return json.dumps(made, sort_keys=True, indent=2) + "\n"
+
+
+def _said(expr: str) -> dict[str, Any]:
+    """What Grafana's Prometheus source reads of an annotation, and its SDK does not know.
+
+    Without ``target`` newer ones ask nothing (``executeAnnotationQuery``), without formats the mark has no text.
+    """
+    title, text, tags = CHANGE
+    return {"target": {"expr": expr, "refId": "Anno"}, "titleFormat": title, "textFormat": text, "tagKeys": tags}
 
 
 def panel_queries() -> list[tuple[str, str, str]]:
@@ -70,18 +77,17 @@ def _dashboard(board: Board) -> Any:
             .expr(CHANGES)
         )
     )
-    if board.scoped:
-        for name, (holder, label) in {**VARIABLES, **board.more}.items():
-            made = made.with_variable(
-                builders.QueryVariable(name)
-                .label(name.capitalize())
-                .datasource(_source())
-                .query(f"label_values({_prometheus(holder)}, {label})")
-                .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
-                .multi(True)
-                .include_all(True)
-                .all_value(".*")
-            )
+    for name, (holder, label) in variables(board).items():
+        made = made.with_variable(
+            builders.QueryVariable(name)
+            .label(name.capitalize())
+            .datasource(_source())
+            .query(f"label_values({_offered(holder, label)}, {label})")
+            .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+            .multi(True)
+            .include_all(True)
+            .all_value(".*")
+        )
     for place, (heading, panels) in enumerate(board.rows):
         made = made.with_row(builders.Row(heading).collapsed(False)) if place or len(board.rows) > 1 else made
         for panel in panels:
@@ -89,11 +95,24 @@ def _dashboard(board: Board) -> Any:
     return made.build()
 
 
-def _prometheus(name: str) -> str:
-    """A metric's name in Prometheus, of one of its series."""
-    declared = metric(name)
-    suffix = "_count" if declared.kind == "histogram" else ""
-    return prometheus_name(declared.name, declared.kind, declared.unit) + suffix
+def variables(board: Board) -> dict[str, tuple[str, str]]:
+    """A dashboard's variables beside its data source: the metric and the label that hold each one's values."""
+    return {
+        "service": (board.holder, "service"),
+        "environment": (board.holder, "environment"),
+        "version": ("rag.app.info", "version"),
+        **board.more,
+    }
+
+
+def _offered(holder: str, label: str) -> str:
+    """The series whose label's values a variable offers: those of what is chosen before it."""
+    suffix = "_count" if metric(holder).kind == "histogram" else ""
+    if label == "service":
+        return series(holder, suffix)
+    if label == "environment":
+        return series(holder, suffix, service=SCOPE["service"])
+    return series(holder, suffix, scoped=True)
 
 
 def _source() -> Any:
@@ -128,6 +147,11 @@ def _panel(panel: Panel) -> Any:
     if panel.levels:
         steps = [models.Threshold(value=value, color=colour) for value, colour in panel.levels]
         made = made.thresholds(builders.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps))
+    if panel.names:
+        called = {str(value): models.ValueMappingResult(text=name, index=value) for value, name in panel.names}
+        made = made.mappings([models.ValueMap(called)])
+    if panel.kind == "state":  # else its colours go from the least value to the greatest
+        made = made.color_scheme(builders.FieldColor().mode(models.FieldColorModeId.THRESHOLDS))
     if panel.link:
         made = made.links(
             [builders.DashboardLink("Why?").type(models.DashboardLinkType.LINK).url(f"/d/{panel.link}").keep_time(True)

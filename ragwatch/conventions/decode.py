@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from google.protobuf.message import DecodeError as ProtobufError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from ragwatch.conventions.own_wire import OwnTrace, is_foreign, take
+from ragwatch.conventions.own_wire import MARK, OwnTrace, is_foreign, put_off, take
+from ragwatch.conventions.rare_fields import rare_fields
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.wire_bounds import Swollen, check_bounds
 from ragwatch.conventions.wire_schema import message_class
@@ -51,14 +52,9 @@ class ResourceSteps(NamedTuple):
     scopes: list[tuple[Scope, list[RawSpan]]]
 
 
-_TRACE_STATE, _DROPPED, _EVENT, _LINK, _STATUS = 3, 10, 11, 13, 15
-_VARINT, _LENGTH_DELIMITED = 0, 2
 _parse_request: Callable[[bytes], Any] = message_class("Request").FromString
 _parse_resource: Callable[[bytes], Any] = message_class("Resource").FromString
 _parse_scope: Callable[[bytes], Any] = message_class("Scope").FromString
-_parse_event: Callable[[bytes], Any] = message_class("Event").FromString
-_parse_link: Callable[[bytes], Any] = message_class("Link").FromString
-_parse_status: Callable[[bytes], Any] = message_class("Status").FromString
 _new_span = tuple.__new__
 _attribute = attributes.__getitem__
 
@@ -77,12 +73,20 @@ def decode_traces(body: bytes) -> list[ResourceSpans]:
 
 
 def decode_steps(body: bytes) -> list[ResourceSteps]:
-    """The same with ragwatch's own spans as steps already; only others are left among the spans of the scopes."""
+    """The same with ragwatch's own spans as steps already; only others are left among the spans of the scopes.
+
+    Steps that their process has counted are read when somebody asks for them, if the query's own span came with them.
+    """
     found = []
     with _refusing():
         for resource, groups in _cut(body):
             own: dict[bytes, OwnTrace] = {}
             scopes = [(scope, _spans(messages, own)) for scope, messages in groups]
+            for trace in own.values():
+                if (
+                    trace.unread and not trace.unread_roots
+                ):  # it may wait for minutes: the whole request would stay in memory
+                    trace.read()
             found.append(ResourceSteps(resource, list(own.values()), scopes))
     return found
 
@@ -112,16 +116,20 @@ def _spans(messages: Any, own: dict[bytes, OwnTrace] | None = None) -> list[RawS
     found = []
     name_of = names.__getitem__
     for span in messages:
-        rare = UnknownFieldSet(span)
         encoded = span.attributes[:]
         if own is not None and not is_foreign(encoded):
-            take(span, encoded, _rare_fields(rare) if len(rare) else None, own)
+            if MARK in encoded:
+                put_off(span, encoded, own)
+            else:
+                rare = UnknownFieldSet(span)
+                take(span, encoded, rare_fields(rare) if len(rare) else None, own)
             continue
+        rare = UnknownFieldSet(span)
         events = links = None
         code = dropped = 0
         message = trace_state = ""
         if len(rare):
-            events, links, code, message, trace_state, dropped = _rare_fields(rare)
+            events, links, code, message, trace_state, dropped = rare_fields(rare)
         found.append(
             _new_span(
                 RawSpan,
@@ -145,40 +153,6 @@ def _spans(messages: Any, own: dict[bytes, OwnTrace] | None = None) -> list[RawS
             )
         )
     return found
-
-
-def _rare_fields(fields: Any) -> tuple[Any, Any, int, str, str, int]:
-    events: list[tuple[str, int, dict[str, Any]]] = []
-    links: list[tuple[bytes, bytes, str, dict[str, Any]]] = []
-    status: list[bytes] = []
-    trace_state = ""
-    dropped = 0
-    for field in fields:
-        number, wire_type = field.field_number, field.wire_type
-        if wire_type == _LENGTH_DELIMITED:
-            if number == _EVENT:
-                event = _parse_event(field.data)
-                events.append((names[event.name], event.time, dict(map(_attribute, event.attributes))))
-            elif number == _STATUS:
-                status.append(field.data)
-            elif number == _LINK:
-                link = _parse_link(field.data)
-                links.append(
-                    (
-                        link.trace_id,
-                        link.span_id,
-                        text_of(link.trace_state),
-                        dict(map(_attribute, link.attributes)),
-                    )
-                )
-            elif number == _TRACE_STATE:
-                trace_state = text_of(field.data)
-        elif number == _DROPPED and wire_type == _VARINT:
-            dropped = field.data & 0xFFFF_FFFF
-    if not status:
-        return events or None, links or None, 0, "", trace_state, dropped
-    parsed = _parse_status(b"".join(status))
-    return events or None, links or None, parsed.code, text_of(parsed.message), trace_state, dropped
 
 
 _resources: dict[bytes, dict[str, Any]] = {}

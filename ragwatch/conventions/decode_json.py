@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode, urlsafe_b64decode
 from collections.abc import Callable, Mapping, Sequence
+from sys import intern
 from typing import TYPE_CHECKING, Any, Literal
 
 from ragwatch.conventions.decode import DecodeError, RawSpan, ResourceSpans, Scope
@@ -97,6 +98,11 @@ def _whole_text(value: Any) -> Any:
     return value
 
 
+def span_key(span: Mapping[str, Any]) -> bytes:
+    """Trace and span id of a span in JSON."""
+    return _id(_text(span, "traceId")) + _id(_text(span, "spanId"))
+
+
 # -- to proto3's own JSON ----------------------------------------------------------------------------------------------
 
 
@@ -180,7 +186,8 @@ def _span(span: Mapping[str, Any]) -> RawSpan:
 
 
 def _attributes(message: Mapping[str, Any]) -> dict[str, Any]:
-    return {_text(item, "key"): _value(item.get("value"), 0) for item in _messages(message, "attributes")}
+    """Names repeat from span to span: each is one object, so that to compare two is to compare addresses."""
+    return {intern(_text(item, "key")): _value(item.get("value"), 0) for item in _messages(message, "attributes")}
 
 
 def _text(message: Mapping[str, Any], key: str) -> str:

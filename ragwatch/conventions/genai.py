@@ -127,6 +127,7 @@ CONVENTION = Convention(
         ),
     ),
     look=look,
+    settled_by=("gen_ai.request.model",),
     heeds=("gen_ai.request.model", "gen_ai.tool.name", "gen_ai.tool.call.id"),
     extract=_extract,
     marks=(_PROVIDER, DOCUMENTS),

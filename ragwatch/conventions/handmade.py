@@ -168,6 +168,7 @@ CONVENTION = Convention(
     "names",
     "Hand-made spans, by name",
     look=look,
+    settled_by=("traceloop.entity.name",),
     weak=True,
     fields=(
         Field("session", ("session.id",), text),

@@ -69,6 +69,7 @@ CONVENTION = Convention(
     "haystack",
     "Haystack's own tracer",
     look=look,
+    settled_by=(TYPE,),
     extract=_extract,
     packed=(
         ("documents", f"{OUTPUT} documents[].id, .score"),

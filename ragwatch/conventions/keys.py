@@ -7,13 +7,27 @@ there at all is looked up by the tuple of names: a third of a microsecond, where
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from ragwatch.conventions.table import Convention, Field, Row, Rule, Seen
+from ragwatch.conventions.table import Convention, Field, Row, Rule, Seen, text
 
-Plan = tuple[tuple[str, tuple[tuple[str, Callable[[Any], Any]], ...]], ...]
+Place = tuple[str, Callable[[Any], Any]]
+
+
+class Plan(NamedTuple):
+    """Where the fields of a step may stand."""
+
+    texts: tuple[tuple[str, str], ...]
+    """(field, attribute) of texts that stand in one place: most fields."""
+    values: tuple[tuple[str, str, Callable[[Any], Any]], ...]
+    """The same of other values."""
+    choices: tuple[tuple[str, tuple[Place, ...]], ...]
+    """Fields that may stand in several places, the best place first."""
+
+
 Flat = tuple[tuple[tuple[str, str], ...], ...]
 First = tuple[str, bool, dict[Any, Seen]]
+Settled = tuple[tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...], dict[Any, Seen]]
 MAX_CACHED = 4096
 MAX_NAMES = 512
 """Spans of more names are worked out each time."""
@@ -22,7 +36,19 @@ MAX_NAMES = 512
 class Keys:
     """What can be in a span of these names."""
 
-    __slots__ = ("_extractors", "_first", "_flat", "_plans", "_rules", "_tells", "is_marked", "is_transport", "names")
+    __slots__ = (
+        "_extractors",
+        "_flat",
+        "_plans",
+        "_rules",
+        "_tells",
+        "first",
+        "is_learnt",
+        "is_marked",
+        "is_transport",
+        "names",
+        "settled",
+    )
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
@@ -33,7 +59,15 @@ class Keys:
         self._flat: dict[str, Flat] = {}
         self._extractors: dict[int, tuple[Callable[[Row, Any, str], None], ...]] = {}
         self._tells: bool | None = None
-        self._first: First | None = None
+        self.is_learnt = False
+        self.first: First | None = None
+        """The attribute that settles what such a span is, where one does: the telling attribute of the first rule.
+
+        With it come whether the span's name has a say too, and what was found before. None where more is looked at.
+        """
+        self.settled: Settled | None = None
+        """What else settles it, beside the span's name, kind, status and scope: attributes by their values, others by
+        their beginnings; and what was found before. None where more is looked at."""
         self._rules: tuple[tuple[Convention, tuple[Rule, ...]], ...] | None = None
 
     def rules(self, conventions: tuple[Convention, ...]) -> tuple[tuple[Convention, tuple[Rule, ...]], ...]:
@@ -50,17 +84,27 @@ class Keys:
             )
         return self._rules
 
-    def first(self, conventions: tuple[Convention, ...]) -> First | None:
-        """The attribute that settles what such a span is, where one does: the telling attribute of the first rule.
+    def learn(self, conventions: tuple[Convention, ...]) -> None:
+        """Find out what settles what such a span is: ``first`` and ``settled``."""
+        convention, rules = next(iter(self.rules(conventions)), (None, ()))
+        if convention is not None and rules and (convention.refine is None or convention.refines_by_name):
+            self.first = rules[0].key, convention.refine is not None, {}
+        self.settled = self._settling()
+        self.is_learnt = True
 
-        With it come whether the span's name has a say too, and what was found before. None where more would have to be
-        looked at.
-        """
-        if self._rules is None:
-            convention, rules = next(iter(self.rules(conventions)), (None, ()))
-            if convention is not None and rules and (convention.refine is None or convention.refines_by_name):
-                self._first = rules[0].key, convention.refine is not None, {}
-        return self._first
+    def _settling(self) -> Settled | None:
+        held = frozenset(self.names)
+        values: dict[str, None] = {}
+        beginnings: list[tuple[str, tuple[str, ...]]] = []
+        for convention, rules in self._rules or ():
+            values |= dict.fromkeys(rule.key for rule in rules)
+            if convention.look is None and convention.refine is None:
+                continue
+            if convention.settled_by is None or not held.isdisjoint(convention.searched):
+                return None
+            values |= dict.fromkeys(key for key in convention.settled_by if key in held)
+            beginnings += [entry for entry in convention.beginnings if entry[0] in held]
+        return tuple(values), tuple(beginnings), {}
 
     def tells_of_query(self, table: Mapping[str, tuple[tuple[str, int, Field], ...]]) -> bool:
         """Whether such a span may say whose question it was, or by which prompt."""
@@ -80,9 +124,15 @@ class Keys:
                 for name, rank, field in table.get(key, ()):
                     if not field.steps or kind in field.steps:
                         places.setdefault(name, []).append((rank, key, field.read))
-            plan = self._plans[kind] = tuple(
-                (name, tuple((key, read) for _, key, read in sorted(found, key=lambda place: place[:2])))
-                for name, found in places.items()
+            single = {name: found[0][1:] for name, found in places.items() if len(found) == 1}
+            plan = self._plans[kind] = Plan(
+                tuple((name, key) for name, (key, read) in single.items() if read is text),
+                tuple((name, key, read) for name, (key, read) in single.items() if read is not text),
+                tuple(
+                    (name, tuple((key, read) for _, key, read in sorted(found, key=lambda place: place[:2])))
+                    for name, found in places.items()
+                    if len(found) > 1
+                ),
             )
         return plan
 
@@ -121,8 +171,6 @@ VECTORS = ("db.vector.", "db.chroma.", "db.milvus.", "db.pinecone.", "db.weaviat
            "pinecone.", "qdrant.")  # fmt: skip
 TRANSPORT = ("http.", "rpc.", "messaging.", "db.", "url.", "faas.", "net.", "network.", "server.address")
 _known: dict[tuple[str, ...], Keys] = {}
-_last: tuple[Mapping[str, Any] | None, Keys | None] = (None, None)
-"""One span is asked about several times in a row."""
 
 
 def keys_of(attributes: Mapping[str, Any]) -> Keys:
@@ -131,10 +179,6 @@ def keys_of(attributes: Mapping[str, Any]) -> Keys:
     >>> keys_of({"d.0.id": "a", "d.1.id": "b", "d.0.score": 0.5}).flat("d.")
     ((('id', 'd.0.id'), ('score', 'd.0.score')), (('id', 'd.1.id'),))
     """
-    global _last  # noqa: PLW0603  (a memo of one entry)
-    last, found = _last
-    if last is attributes and found is not None and len(found.names) == len(attributes):
-        return found
     names = tuple(attributes)
     found = _known.get(names)
     if found is None:
@@ -143,7 +187,6 @@ def keys_of(attributes: Mapping[str, Any]) -> Keys:
             if len(_known) >= MAX_CACHED:
                 _known.clear()
             _known[names] = found
-    _last = (attributes, found)
     return found
 
 

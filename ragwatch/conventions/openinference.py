@@ -190,6 +190,7 @@ CONVENTION = Convention(
     ),
     refine=_refine,
     refines_by_name=True,
+    settled_by=(KIND,),
     extract=_extract,
     fields=(
         Field("model", ("llm.request.model_name",), text),

@@ -11,6 +11,7 @@ KIND = "traceloop.span.kind"
 ENTITY = "traceloop.entity.name"
 INPUT = "traceloop.entity.input"
 OUTPUT = "traceloop.entity.output"
+_BUNDLES = ('{"str_or_query_bundle"', '{"query_bundle"')
 _OF = "traceloop.association.properties."
 
 
@@ -28,8 +29,7 @@ def _look(span: RawSpan, _scope: str) -> str | None:
     attributes = span.attributes
     if _kind(span) != "task" or not str(attributes.get(OUTPUT, "")).startswith("["):
         return None
-    given = str(attributes.get(INPUT, ""))[:40]
-    return "retrieve" if given.startswith(('{"str_or_query_bundle"', '{"query_bundle"')) else None
+    return "retrieve" if str(attributes.get(INPUT, "")).startswith(_BUNDLES) else None
 
 
 def _kind(span: RawSpan) -> str:
@@ -65,6 +65,8 @@ CONVENTION = Convention(
     rules=(Rule(KIND, {"workflow": WORKFLOW, "agent": WORKFLOW, "tool": "tool", "task": None, "unknown": None}),),
     refine=_refine,
     look=_look,
+    settled_by=(KIND, ENTITY),
+    beginnings=((OUTPUT, ("[",)), (INPUT, _BUNDLES)),
     heeds=(KIND,),
     extract=_extract,
     marks=(ENTITY,),

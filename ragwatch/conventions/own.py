@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ragwatch import semconv
+from ragwatch.conventions.read_json import read_json
 from ragwatch.error_class import error_class
 from ragwatch.record import Document, Label, Step
 from ragwatch.semconv import CACHE_RESULTS, ERROR_CLASSES, OUTCOMES, STEPS
@@ -204,8 +205,8 @@ def documents_from(packed: object) -> tuple[Document, ...] | None:
     """
     if isinstance(packed, str):
         try:
-            packed = json.loads(packed)
-        except ValueError:
+            packed = read_json(packed)
+        except (ValueError, RecursionError):
             return None
     if not isinstance(packed, list | tuple):
         return None

@@ -11,9 +11,14 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any
 
+from google.protobuf.message import DecodeError as ProtobufError
+from google.protobuf.unknown_fields import UnknownFieldSet
+
 from ragwatch import semconv
 from ragwatch.conventions.own import FIELDS, SLOTS, STEP_KINDS, STRUCTURE, UNSET, finished, to_step
+from ragwatch.conventions.rare_fields import rare_fields
 from ragwatch.conventions.raw import RawSpan
+from ragwatch.conventions.shapes import unreadable
 from ragwatch.conventions.wire_values import MAX_CACHED, key_value, names, repeats
 from ragwatch.record import Step
 
@@ -21,7 +26,19 @@ from ragwatch.record import Step
 class OwnTrace:
     """What one request holds of ragwatch's own spans of one trace, in the order in which they came."""
 
-    __slots__ = ("alone", "id", "parent", "parent_id", "roots", "span_ids", "steps", "trace_id", "uncounted")
+    __slots__ = (
+        "alone",
+        "id",
+        "parent",
+        "parent_id",
+        "roots",
+        "span_ids",
+        "steps",
+        "trace_id",
+        "uncounted",
+        "unread",
+        "unread_roots",
+    )
 
     def __init__(self, trace_id: bytes) -> None:
         self.trace_id = trace_id
@@ -34,13 +51,16 @@ class OwnTrace:
         """One of ``steps`` has no parent: no query will come."""
         self.uncounted: list[str] = []
         """The ids of those that their process has not counted."""
+        self.unread: list[Any] = []
+        """Spans that their process has counted and that are no queries: few of their steps are ever looked at."""
+        self.unread_roots: list[Any] = []
+        """The same of queries."""
         self.parent_id = b""
         self.parent = ""
         """The same in hex: most steps have the same parent."""
 
-    def put(self, span_id: bytes, step: Step, *, counted: bool) -> None:
-        """Add one step."""
-        self.span_ids.append(span_id)
+    def put(self, step: Step, *, counted: bool) -> None:
+        """Add one step, whose id is among ``span_ids``."""
         if step.step == "query":
             self.roots.append(step)
         else:
@@ -50,6 +70,12 @@ class OwnTrace:
         if not counted:
             self.uncounted.append(step.span_id)
 
+    def read(self) -> None:
+        """Read what was put off."""
+        for step in read_steps(self.unread_roots + self.unread):
+            self.put(step, counted=True)
+        self.unread, self.unread_roots = [], []
+
     def child_of(self, parent_id: bytes) -> str:
         """A parent's id in hex, which is kept for the next step."""
         self.parent_id = parent_id
@@ -58,6 +84,7 @@ class OwnTrace:
 
     def part(self, keep: Callable[[bytes], bool]) -> OwnTrace:
         """The part whose span ids ``keep`` says yes to."""
+        self.read()
         part = OwnTrace(self.trace_id)
         uncounted = set(self.uncounted)
         by_id: dict[str, Step] = {}
@@ -66,7 +93,8 @@ class OwnTrace:
         for span_id in self.span_ids:
             if keep(span_id):
                 step = by_id[span_id.hex()]
-                part.put(span_id, step, counted=step.span_id not in uncounted)
+                part.span_ids.append(span_id)
+                part.put(step, counted=step.span_id not in uncounted)
         return part
 
 
@@ -87,6 +115,9 @@ def _encoded(key: str, value: str) -> bytes:
     return b"\x0a" + bytes([len(name)]) + name + b"\x12" + bytes([len(held)]) + held
 
 
+_QUERY = _encoded(semconv.STEP, "query")
+MARK = _encoded(semconv.COUNTED, "")[:-3] + b"\x02\x10\x01"
+"""The attribute, as every encoder writes it, by which a process says that it has counted the span."""
 is_foreign = frozenset(_encoded(semconv.STEP, kind) for kind in STEP_KINDS).isdisjoint
 """Whether none of a span's encoded attributes says in the usual way that it is a step of ragwatch's."""
 
@@ -181,7 +212,43 @@ def take(span: Any, encoded: list[bytes], rare: Any, traces: dict[bytes, OwnTrac
         step = _new_step(Step, row)
     else:
         step = finished(row, packed, (rare[2], rare[3]) if rare else UNSET, rare[0] if rare else None)
-    trace.put(span_id, step, counted=counted is True)
+    trace.span_ids.append(span_id)
+    trace.put(step, counted=counted is True)
+
+
+def put_off(span: Any, encoded: list[bytes], traces: dict[bytes, OwnTrace]) -> None:
+    """Keep a span that is marked as counted, to be read when somebody looks at its step: its id is all that is needed.
+
+    ``span`` and ``encoded`` are as for ``take``.
+    """
+    trace_id = span.trace_id
+    trace = traces.get(trace_id)
+    if trace is None:
+        trace = traces[trace_id] = OwnTrace(trace_id)
+    trace.span_ids.append(span.span_id)
+    (trace.unread_roots if _QUERY in encoded else trace.unread).append(span)
+
+
+def read_steps(spans: list[Any]) -> list[Step]:
+    """The steps of spans of one trace that were put off. What cannot be read of one is left out, and counted."""
+    traces: dict[bytes, OwnTrace] = {}
+    for span in spans:
+        encoded = span.attributes[:]
+        try:
+            rare = UnknownFieldSet(span)
+            take(span, encoded, rare_fields(rare) if len(rare) else None, traces)
+        except ProtobufError:
+            unreadable["?"] += 1
+            take(span, list(filter(_is_readable, encoded)), None, traces)
+    return [step for trace in traces.values() for step in (*trace.roots, *trace.steps)]
+
+
+def _is_readable(raw: bytes) -> bool:
+    try:
+        _slot_of(raw)
+    except ProtobufError:
+        return False
+    return True
 
 
 def own_trace(raw: RawSpan, kind: str) -> OwnTrace:
@@ -196,5 +263,6 @@ def own_trace(raw: RawSpan, kind: str) -> OwnTrace:
         raw.events,
     )
     came = OwnTrace(raw.trace_id)
-    came.put(raw.span_id, step, counted=raw.attributes.get(semconv.COUNTED) is True)
+    came.span_ids.append(raw.span_id)
+    came.put(step, counted=raw.attributes.get(semconv.COUNTED) is True)
     return came

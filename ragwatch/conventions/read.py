@@ -12,7 +12,7 @@ from ragwatch.conventions.own import SLOTS
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.registry import conventions, field_table
 from ragwatch.conventions.shapes import unreadable
-from ragwatch.conventions.table import REDACTED, Row, Seen, text
+from ragwatch.conventions.table import REDACTED, Row, Seen
 from ragwatch.error_class import error_class
 from ragwatch.record import Step
 
@@ -29,19 +29,29 @@ _NOT_KEPT = frozenset({"user", "question", "answer", "named_model", "server_firs
 def fields_of(span: RawSpan, seen: Seen, kind: str) -> Row:
     """Every field that a span of that step says, by name; unknown ones are left out."""
     attributes = span.attributes
-    keys = keys_of(attributes)
     row: Row = {}
-    for name, places in keys.plan(kind, field_table()):
+    plan = seen.plans.get(kind)
+    if plan is None:
+        keys = seen.keys or keys_of(attributes)
+        plan = keys.plan(kind, field_table()), keys.extractors(seen.convention, conventions())
+        if seen.keys is not None:
+            seen.plans[kind] = plan
+    (texts, values, choices), extractors = plan
+    for name, key in texts:
+        value = attributes[key]
+        if type(value) is str and value and value != REDACTED:  # as ``text`` reads it: a call for each costs a tenth
+            row[name] = value
+    for name, key, read in values:
+        found = read(attributes[key])
+        if found is not None:
+            row[name] = found
+    for name, places in choices:
         for key, read in places:
-            value = attributes[key]
-            if read is text and type(value) is str:  # most are: a call for each would cost a tenth
-                found: Any = value if value and value != REDACTED else None
-            else:
-                found = read(value)
+            found = read(attributes[key])
             if found is not None:
                 row[name] = found
                 break
-    for extract in keys.extractors(seen.convention, conventions()):
+    for extract in extractors:
         try:
             extract(row, span, kind)
         except Exception:

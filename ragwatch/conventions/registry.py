@@ -18,7 +18,9 @@ from ragwatch.conventions.table import OTHER, SERVER, WORKFLOW, Convention, Fiel
 
 GROUP = "ragwatch_convention"
 MAX_KNOWN = 1024
-"""What is remembered of spans of the same names, by what their telling attribute says."""
+"""What is remembered of spans of the same names, by what their telling attributes say."""
+MAX_SAID = 1000
+"""Characters of it that are worth remembering."""
 log = logging.getLogger("ragwatch")
 _FIRST = (openinference.CONVENTION, genai.CONVENTION, vector_store.CONVENTION, haystack.CONVENTION, openlit.CONVENTION)
 _LAST = (openllmetry.CONVENTION, handmade.CONVENTION, openllmetry.TASKS)
@@ -51,22 +53,44 @@ def recognise(span: RawSpan, scope: str) -> Seen:
     """What a span is: a step, structure, or ``other``."""
     attributes = span.attributes
     keys = keys_of(attributes)
-    first = keys.first(conventions())
-    if first is None:
-        return _recognise(keys, span, scope)
-    key, by_name, known = first
-    value = attributes[key]
-    if type(value) is not str:
-        return _recognise(keys, span, scope)
-    said = (value, span.name) if by_name else value
-    seen = known.get(said)
-    if seen is None:
+    if not keys.is_learnt:
+        keys.learn(conventions())
+    first = keys.first
+    said: Any = None
+    if first is not None:
+        key, by_name, known = first
+        value = attributes[key]
+        if type(value) is str:
+            said = (value, span.name) if by_name else value
+            seen = known.get(said)
+            if seen is not None:
+                return seen
+    settled = keys.settled
+    if settled is None:
         seen = _recognise(keys, span, scope)
-        if seen.by_rule == key:
-            if len(known) >= MAX_KNOWN:
-                known.clear()
-            known[said] = seen
+    else:
+        values, beginnings, alike = settled
+        all_said = (span.name, scope, span.kind, span.status_code, *[attributes[key] for key in values])
+        for key, heads in beginnings:
+            all_said += (str(attributes[key]).startswith(heads),)
+        try:
+            seen = alike.get(all_said)
+        except TypeError:  # an array or a mapping where nobody expects one
+            return _recognise(keys, span, scope)
+        if seen is not None:
+            return seen
+        seen = _recognise(keys, span, scope)
+        _keep(alike, all_said, seen)
+    if said is not None and first is not None and seen.by_rule == first[0]:
+        _keep(first[2], said, seen)
     return seen
+
+
+def _keep(known: dict[Any, Seen], said: Any, seen: Seen) -> None:
+    if len(known) >= MAX_KNOWN:
+        known.clear()
+    if len(str(said)) <= MAX_SAID:
+        known[said] = seen
 
 
 def _recognise(keys: Keys, span: RawSpan, scope: str) -> Seen:
@@ -77,12 +101,12 @@ def _recognise(keys: Keys, span: RawSpan, scope: str) -> Seen:
             if role is not None:
                 better = convention.refine(span) if convention.refine is not None else None
                 is_weak = better is not None and role == WORKFLOW
-                return Seen(convention, better or role, is_weak, role == WORKFLOW, rule.key)
+                return Seen(convention, better or role, is_weak, role == WORKFLOW, rule.key, keys)
         if convention.look is not None:
             role = convention.look(span, scope)
             if role is not None:
-                return Seen(convention, role, convention.weak and role != SERVER)
-    return Seen(None, OTHER)
+                return Seen(convention, role, convention.weak and role != SERVER, keys=keys)
+    return Seen(None, OTHER, keys=keys)
 
 
 @cache

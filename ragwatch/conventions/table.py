@@ -73,6 +73,14 @@ class Convention:
     """Asked after a rule matched: it may know better."""
     refines_by_name: bool = False
     """Of the span it looks at nothing but the name and the attribute whose rule matched."""
+    settled_by: tuple[str, ...] | None = None
+    """The attributes whose values ``look`` and ``refine`` read. Beside these they may heed the span's name, kind and
+    status, its scope, and which attributes there are; spans that agree in all of it are looked at once. None: they read
+    more."""
+    beginnings: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """(attribute, beginnings): of these ``look`` reads only whether they begin with one of them."""
+    searched: tuple[str, ...] = ()
+    """Attributes in which ``look`` searches: where one of them is, each span is looked at."""
     heeds: tuple[str, ...] = ()
     """``look`` is asked only where one of these attributes is; none: always."""
     marks: tuple[str, ...] = ()
@@ -88,7 +96,7 @@ class Convention:
 class Seen:
     """What is made of a span: its convention and its role. Spans of which the same can be said share one."""
 
-    __slots__ = ("by_rule", "convention", "is_run", "role", "weak")
+    __slots__ = ("by_rule", "convention", "is_run", "keys", "plans", "role", "weak")
 
     def __init__(
         self,
@@ -97,7 +105,12 @@ class Seen:
         weak: bool = False,
         is_run: bool = False,
         by_rule: str | None = None,
+        keys: Any = None,
     ) -> None:
+        self.keys = keys
+        """The ``Keys`` of the spans, where all have the same names."""
+        self.plans: dict[str, Any] = {}
+        """Where the fields of a step stand in such spans, by the kind of step."""
         self.convention = convention
         self.role = role
         self.weak = weak

@@ -127,6 +127,8 @@ CONVENTION = Convention(
     "vector_store",
     "Vector stores (database spans)",
     look=look,
+    settled_by=("db.system.name", "db.system", "db.operation.name", "db.operation"),
+    searched=("db.query.text", "db.statement"),
     extract=_extract,
     marks=("db.system", "db.system.name"),
     fields=(

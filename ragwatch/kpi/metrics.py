@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ragwatch.catalogue import METRICS, Ratio
+from ragwatch.catalogue import METRICS
+from ragwatch.catalogue_kpis import ANSWERED, Part, kpi
 from ragwatch.kpi.quality import Estimate, mean_interval, wilson
 from ragwatch.kpi.state import Histogram, Key, State
-
-ANSWERED = ("ok", "degraded", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +55,24 @@ class RAGMetrics:
         """
         view = _View(state, service)
         latency = view.merged("rag.query.duration", "outcome", ANSWERED)
-        total = view.sum(Ratio("rag.query.duration"))
-        answered = view.sum(Ratio("rag.query.duration", "outcome", ANSWERED))
-        failed = view.sum(Ratio("rag.query.duration", "outcome", ("error",)))
-        rejected = view.sum(Ratio("rag.query.duration", "outcome", ("rejected",)))
-        degraded = view.sum(Ratio("rag.query.duration", "outcome", ("degraded",)))
-        lookups = view.sum(Ratio("rag.cache.lookups", "result", ("hit", "miss")))
-        retrievals = view.sum(Ratio("rag.retrieval.requests", "result", ("ok", "empty", "below_threshold")))
-        calls = view.sum(Ratio("rag.usage.calls"))
+        total = view.sum(Part("rag.query.duration"))
         costs = [value for key, value in view.cells("rag.cost") if key[_position("rag.cost", "known")] == "true"]
         accuracy = wilson(view.judged("good"), view.judged("good") + view.judged("bad"))
         return cls(
             query_count=int(total),
             avg_response_time=_share(latency.sum, latency.count),
-            error_rate=_share(failed, answered),
-            cache_hit_rate=_share(view.sum(Ratio("rag.cache.lookups", "result", ("hit",))), lookups),
+            error_rate=view.share("error_rate"),
+            cache_hit_rate=view.share("cache_hit_rate"),
             retrieval_accuracy=accuracy.value if accuracy else None,
             p50=latency.quantile(0.5),
             p95=latency.quantile(0.95),
             p99=latency.quantile(0.99),
             throughput=throughput,
-            availability=_share(answered - failed, answered + rejected),
-            empty_retrieval_rate=_share(view.sum(Ratio("rag.retrieval.requests", "result", ("empty",))), retrievals),
-            degraded_rate=_share(degraded, answered),
-            rejected_rate=_share(rejected, answered + rejected),
-            token_coverage=_share(view.sum(Ratio("rag.usage.calls", "known", ("true",))), calls),
+            availability=view.share("availability"),
+            empty_retrieval_rate=view.share("empty_rate"),
+            degraded_rate=view.share("degraded_rate"),
+            rejected_rate=view.share("rejected_rate"),
+            token_coverage=view.share("token_coverage"),
             cost_usd=sum(costs) if costs else None,
             retrieval_accuracy_interval=accuracy,
             recall_at_k=view.means("rag.labelled.recall"),
@@ -94,12 +86,12 @@ class RAGMetrics:
             n={
                 "query_count": int(total),
                 "latency": latency.count,
-                "error_rate": int(answered),
-                "cache_hit_rate": int(lookups),
+                "error_rate": view.events("error_rate"),
+                "cache_hit_rate": view.events("cache_hit_rate"),
                 "retrieval_accuracy": accuracy.n if accuracy else 0,
-                "empty_retrieval_rate": int(retrievals),
-                "availability": int(answered + rejected),
-                "token_coverage": int(calls),
+                "empty_retrieval_rate": view.events("empty_rate"),
+                "availability": view.events("availability"),
+                "token_coverage": view.events("token_coverage"),
             },
         )
 
@@ -128,13 +120,23 @@ class _View:
         series = self._state.series(name).items()
         return [(key, cell) for key, cell in list(series) if self._service is None or key[0] == self._service]
 
-    def sum(self, ratio: Ratio) -> float:
-        position = _position(ratio.metric, ratio.key) if ratio.key else -1
+    def share(self, name: str) -> float | None:
+        """A KPI that is a part of a whole; None where the whole is 0."""
+        wanted = kpi(name)
+        return None if wanted.per is None else _share(self.sum(wanted.of), self.sum(wanted.per))
+
+    def events(self, name: str) -> int:
+        """How many a KPI's whole is."""
+        whole = kpi(name).per
+        return 0 if whole is None else int(self.sum(whole))
+
+    def sum(self, part: Part) -> float:
+        wanted = [(_position(part.metric, label), values) for label, values in part.where.items()]
         return float(
             sum(
                 cell.count if isinstance(cell, Histogram) else cell
-                for key, cell in self.cells(ratio.metric)
-                if position < 0 or key[position] in ratio.values
+                for key, cell in self.cells(part.metric)
+                if all(key[position] in values for position, values in wanted)
             )
         )
 

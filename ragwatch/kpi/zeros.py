@@ -18,6 +18,15 @@ from ragwatch.kpi.state import Histogram, State
 
 LOSSES: Final = ("queue_full", "send_queue_full", "refused", "rejected", "shutdown", "encode_failed")
 """Why an SDK drops telemetry."""
+PACKED: Final = (
+    "output.value", "metadata", "invocation_parameters", "tag.tags", "document", "gen_ai.retrieval.documents",
+    "gen_ai.input.messages", "gen_ai.output.messages", "traceloop.entity.input", "traceloop.entity.output",
+    "haystack.component.input", "haystack.component.output", "?",
+)  # fmt: skip
+"""The attributes that conventions unpack, as ``ragwatch.agent.unreadable`` names them; a test reads them there.
+
+``?`` is a span that broke its convention in a way that nobody thought of.
+"""
 _ANSWERS: Final = ("hit", "miss", "none")
 
 
@@ -54,6 +63,8 @@ RULES: Final = (
     _closed("rag.judgements", "rag.judgements", "verdict"),
     _closed("rag.usage.calls", "rag.usage.calls", "known"),
     _closed("rag.breaker.calls", "rag.breaker.state", "result"),
+    *(Zeros("rag.breaker.transitions", "rag.breaker.state", {"from": (before,), "to": (after,)}) for before, after in (
+        ("closed", "open"), ("open", "half_open"), ("half_open", "closed"), ("half_open", "open"))),
     Zeros("rag.breaker.open_time", "rag.breaker.state", {}),
     _closed("rag.retry.calls", "rag.retry.attempts", "result"),
     Zeros("rag.limit.rejected", "rag.limit.concurrency", {"reason": ("full",)}),
@@ -63,6 +74,7 @@ RULES: Final = (
     Zeros("ragwatch.agent.dead_letters", _AGENT, {"reason": ("decode", "crash_loop")}),
     _closed("ragwatch.agent.received", _AGENT, "signal", "transport"),
     Zeros("ragwatch.agent.decode_errors", _AGENT, {"reason": ("traces", "metrics", "logs", "invalid_id")}),
+    Zeros("ragwatch.agent.unreadable", _AGENT, {"attribute": PACKED}),
     Zeros("ragwatch.agent.duplicates", _AGENT, {"reason": ("request", "span", "judgement")}),
     Zeros("ragwatch.agent.late", _AGENT, {"reason": ("after_query",)}),
     Zeros("ragwatch.agent.incomplete", _AGENT, {"reason": ("timeout",)}),

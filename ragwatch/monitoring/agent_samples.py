@@ -16,35 +16,40 @@ from ragwatch.monitoring.promql_eval import Samples, Shown, evaluate
 from ragwatch.monitoring.promql_tree import parse
 from ragwatch.monitoring.rules import budget_left as computed
 from ragwatch.monitoring.rules import events
-from ragwatch.monitoring.slo import BUNDLED, slos_of
+from ragwatch.monitoring.slo import BUNDLED, Slos, slos_of
 
 PERIOD_S = 1.0
 POINTS = 240
 
 
-def _unrecorded() -> dict[str, str]:
-    """What Prometheus' rules record, by the query that reads it: with the bundled objectives, over the time watched."""
+def unrecorded(slos: Slos) -> dict[str, str]:
+    """What Prometheus' rules record, by the query that reads it: over the time watched, by the general objectives."""
     return {
         budget_left(slo.name): f"min({computed(slo, *events(slo, '$__range', scoped=True))})"
-        for slo in slos_of(BUNDLED, "the bundled objectives").slos
+        for slo in slos.slos
+        if slo.service is None
     }
 
 
-UNRECORDED = _unrecorded()
+BUNDLED_SLOS = slos_of(BUNDLED, "the bundled objectives")
+UNRECORDED = unrecorded(BUNDLED_SLOS)
 
 
 class AgentSource:
     """Answers the panels' queries from what an agent showed between ``start`` and ``end``: nothing from before."""
 
-    def __init__(self, samples: Samples, *, service: str = ".*") -> None:
+    def __init__(self, samples: Samples, *, service: str = ".*", slos: Slos = BUNDLED_SLOS) -> None:
         self.start, self.end = samples.times[0], samples.times[-1]
         self._samples = samples
         self._service = service
+        self._unrecorded = unrecorded(slos)
         self._step = max(PERIOD_S, (self.end - self.start) / POINTS)
 
     def series(self, expression: str, legend: str) -> list[Series]:
         """The series of one query over the time; ``RagwatchError`` for what needs a Prometheus."""
-        node = parse(filled(UNRECORDED.get(expression, expression), self._service, self.end - self.start, self._step))
+        node = parse(
+            filled(self._unrecorded.get(expression, expression), self._service, self.end - self.start, self._step)
+        )
         lines: dict[tuple[tuple[str, str], ...], tuple[list[float], list[float]]] = {}
         for number in range(int((self.end - self.start) / self._step) + 1):
             at = self.start + number * self._step

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from ragwatch.catalogue_kpis import ANSWERED as OUTCOMES_ANSWERED
+from ragwatch.monitoring.kpis import BY
 from ragwatch.monitoring.promql import increase, rate, series, share, total, wilson
 
 Severity = Literal["page", "ticket", "info"]
-BY = ("service", "environment")
-ANSWERED = "=~ok|degraded|error"
+ANSWERED = "=~" + "|".join(OUTCOMES_ANSWERED)
 Z = 3.1
 """A bound of 95 % looked at every hour gave 20 to 30 false alarms a month; this one about one in a year."""
 

@@ -5,19 +5,36 @@ from __future__ import annotations
 from typing import Final
 
 from ragwatch.monitoring.boards_operation import INGESTION_BOARD, ITSELF_BOARD, RESILIENCE_BOARD
-from ragwatch.monitoring.boards_quality import COST_BOARD, LATENCY_BOARD, OVERVIEW_BOARD, QUALITY_BOARD
+from ragwatch.monitoring.boards_quality import COST_BOARD, LATENCY_BOARD, overview, quality
 from ragwatch.monitoring.panels import Board
-from ragwatch.monitoring.promql import series
+from ragwatch.monitoring.promql import RATE, series
+from ragwatch.monitoring.slo import BUNDLED, Slos, slos_of
 
-BOARDS: Final[tuple[Board, ...]] = (
-    OVERVIEW_BOARD,
-    LATENCY_BOARD,
-    QUALITY_BOARD,
-    RESILIENCE_BOARD,
-    COST_BOARD,
-    INGESTION_BOARD,
-    ITSELF_BOARD,
-)
+
+def boards(slos: Slos, service: str | None = None) -> tuple[Board, ...]:
+    """All dashboards with the colours of these objectives: a service's, or those of all that have none of their own."""
+    return (
+        overview(slos, service),
+        LATENCY_BOARD,
+        quality(slos, service),
+        RESILIENCE_BOARD,
+        COST_BOARD,
+        INGESTION_BOARD,
+        ITSELF_BOARD,
+    )
+
+
+BOARDS: Final[tuple[Board, ...]] = boards(slos_of(BUNDLED, "the bundled objectives"))
+"""With the bundled objectives."""
 _INFO = series("rag.app.info", scoped=True, version="=~$version")
-CHANGES: Final = f"({_INFO} == 1) unless ({_INFO} offset 5m == 1)"
-"""What changed: a series of ``rag.app.info`` that was not there five minutes ago."""
+CHANGES: Final = f"({_INFO} == 1) unless ({_INFO} offset {RATE} == 1)"
+"""What changed: a series of ``rag.app.info`` that was not there a moment ago.
+
+The moment is never shorter than a step of the screen, else a month's view would step over most changes.
+"""
+CHANGE: Final = (
+    "{{service}} {{version}}",
+    "index {{index_version}}, prompt {{prompt_version}}, embeds with {{embedding_model}}, config {{config_hash}}",
+    "environment,version",
+)
+"""A change's title, its text, and the labels that are its tags."""

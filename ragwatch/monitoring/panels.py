@@ -10,6 +10,8 @@ Level = tuple[float | None, str]
 """(from which value on, colour); the first begins at None."""
 
 GOOD, WARN, BAD = "green", "orange", "red"
+NEUTRAL: tuple[Level, ...] = ((None, "blue"),)
+"""One colour: nothing says what would be good or bad."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Panel:
     stacked: bool = False
     link: str = ""
     """The uid of the dashboard to look at next."""
+    names: tuple[tuple[int, str], ...] = ()
+    """What the values of a state are called."""
     band: bool = False
     """A series ``x`` has its interval from ``x low`` to ``x high``; ``x`` is a value of the label ``source``."""
 
@@ -51,8 +55,8 @@ class Board:
     description: str
     rows: tuple[tuple[str, tuple[Panel, ...]], ...]
     tags: tuple[str, ...] = ("ragwatch",)
-    scoped: bool = True
-    """It has variables for service and environment."""
+    holder: str = "rag.query.duration"
+    """The metric whose services and environments the dashboard's variables offer."""
     more: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Further variables: their metric and its label."""
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.error import HTTPError, URLError
@@ -56,7 +57,7 @@ def filled(expression: str, service: str, seconds: float, step_s: float) -> str:
     """
     for name, value in (
         ("$__rate_interval", f"{max(4, math.ceil(step_s * 4))}s"), ("$__range", f"{max(1, round(seconds))}s"),
-        ("$service", service), ("$environment", ".*"), ("$model", ".*"),
+        ("$service", service), ("$environment", ".*"), ("$version", ".*"), ("$model", ".*"),
     ):  # fmt: skip
         expression = expression.replace(name, value)
     return expression
@@ -158,6 +159,8 @@ def _draw(axes: Any, panel: Panel, source: Source) -> bool:
     scale = 100.0 if panel.unit == "percentunit" else 1.0
     if panel.kind == "heatmap":
         _heatmap(axes, panel, series, source)
+    elif panel.kind == "state" and len(panel.levels) == 1:
+        _spans(axes, series, source)
     else:
         _curves(axes, panel, series, scale, source)
     axes.xaxis.set_major_formatter(lambda at, _: datetime.fromtimestamp(at + source.start, UTC).strftime("%H:%M:%S"))
@@ -189,7 +192,7 @@ def _curves(axes: Any, panel: Panel, series: list[Series], scale: float, source:
     if panel.low is not None:
         axes.set_ylim(bottom=panel.low * scale)
     if panel.kind == "state":
-        axes.set_yticks([0, 1, 2], ["closed", "half open", "open"])
+        axes.set_yticks([value for value, _ in panel.names], [name for _, name in panel.names])
         axes.set_ylim(-0.1, 2.2)
     if panel.kind != "state" and not any(v > 0 for line in lines for v in line.values if math.isfinite(v)):
         axes.set_ylim(top=(panel.high or 1) * scale)  # a flat line at 0 needs a scale that says so
@@ -241,6 +244,22 @@ def _heatmap(axes: Any, panel: Panel, series: list[Series], source: Source) -> N
         table.append([max(0.0, _finite(line.get(at, 0.0)) - _finite(below.get(at, 0.0))) for at in every])
     axes.pcolormesh([at - source.start for at in every], range(len(edges)), table, cmap="magma", shading="nearest")
     axes.set_yticks(range(len(edges)), [f"≤ {line.name} {_UNITS.get(panel.unit, '')}".strip() for line in edges])
+
+
+def _spans(axes: Any, series: list[Series], source: Source) -> None:
+    """A bar for each series, where it is there: what has no states but to be."""
+    lines = sorted(series, key=lambda line: line.times[0])[-MAX_SERIES:]
+    for place, line in enumerate(lines):
+        step = min((b - a for a, b in pairwise(line.times)), default=1.0)
+        starts = [
+            at for before, at in zip([-math.inf, *line.times], line.times, strict=False) if at - before > 1.5 * step
+        ]
+        ends = [at for at, after in pairwise([*line.times, math.inf]) if after - at > 1.5 * step]
+        bars = [(start - source.start, end - start + step) for start, end in zip(starts, ends, strict=True)]
+        axes.broken_barh(bars, (place - 0.4, 0.8), color=f"C{place % 10}", alpha=0.6)
+        axes.text(max(0.0, bars[0][0]), place, f" {line.name}", va="center", fontsize=7)
+    axes.set_yticks([])
+    axes.set_ylim(-0.6, len(lines) - 0.4)
 
 
 def _stat(axes: Any, panel: Panel, series: list[Series]) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
+from ragwatch.catalogue_kpis import Part, kpi
 from ragwatch.monitoring.alerts import ALERTS, Alert, emptiest_source, slowest_step, worst_step
 from ragwatch.monitoring.collector_alerts import COLLECTOR_ALERTS
-from ragwatch.monitoring.promql import BUDGET_LEFT, increase, rate, series, share, total
+from ragwatch.monitoring.kpis import BY, ask, matchers, whole
+from ragwatch.monitoring.promql import BUDGET_LEFT, increase, series, share, total
 from ragwatch.monitoring.slo import Slo, Slos
 
-BY = ("service", "environment")
 RUNBOOKS = "docs/runbooks.md"
 """Where the runbooks stand; `ragwatch rules --runbooks URL` names where you serve them."""
 WINDOWS = (
@@ -22,6 +23,19 @@ WINDOWS = (
     (86400.0, 7200.0, 3.0, "ticket"),
     (259200.0, 21600.0, 1.0, "ticket"),
 )
+RECORDED: Final = {
+    "rag:queries:rate5m": "throughput",
+    "rag:error_rate:ratio5m": "error_rate",
+    "rag:availability:ratio5m": "availability",
+    "rag:query_duration_seconds:p95_5m": "latency",
+    "rag:cache_hit_rate:ratio5m": "cache_hit_rate",
+    "rag:empty_retrievals:ratio5m": "empty_rate",
+    "rag:errors:rate5m": "errors",
+    "rag:critical_path_seconds:rate5m": "critical_path",
+    "rag:retry_amplification:ratio5m": "retry_amplification",
+    "rag:cost_usd_per_hour:rate5m": "cost",
+}
+"""What is recorded → the KPI that it is."""
 SLOW_S = 5.0
 """Where no objective says what slow is."""
 MOST_BAD = 0.9
@@ -57,19 +71,22 @@ def bad_share(slo: Slo, span: str) -> str:
 def events(slo: Slo, span: str, *, scoped: bool = False) -> tuple[str, str]:
     """(bad, all) events of an objective over a window, as increases; ``scoped``: of what a dashboard shows."""
 
-    def grown(name: str, suffix: str = "", **labels: str) -> str:
-        return total(increase(series(name, suffix, scoped=scoped, **labels), span), *BY)
+    def grown(part: Part, suffix: str = "", **more: str) -> str:
+        found = series(part.metric, suffix, scoped=scoped, **matchers(part), **more)
+        return total(increase(found, span), *BY)
 
     if slo.name == "retrieval":
-        kept = "=~ok|empty|below_threshold"
-        bad = grown("rag.retrieval.requests", result="=~empty|below_threshold")
-        return bad, grown("rag.retrieval.requests", result=kept)
+        empty, below = kpi("empty_rate"), kpi("below_threshold_rate")
+        return grown(Part(empty.of.metric, {"result": (*empty.of.where["result"], *below.of.where["result"])})), grown(
+            whole("empty_rate")
+        )
     if slo.name == "latency":
-        every = grown("rag.query.duration", "_count", outcome="=~ok|degraded|error")
-        quick = grown("rag.query.duration", "_bucket", outcome="=~ok|degraded|error", le=_edge(slo.threshold_s))
-        return f"({every} - {quick})", every
-    bad = grown("rag.query.duration", "_count", outcome="=~error|rejected")
-    return bad, grown("rag.query.duration", "_count", outcome="=~ok|degraded|error|rejected")
+        answered = kpi("latency").of
+        every = grown(answered, "_count")
+        return f"({every} - {grown(answered, '_bucket', le=_edge(slo.threshold_s))})", every
+    tried, good = whole("availability"), kpi("availability").of.where["outcome"]
+    bad = tuple(outcome for outcome in tried.where["outcome"] if outcome not in good)
+    return grown(Part(tried.metric, {"outcome": bad}), "_count"), grown(tried, "_count")
 
 
 def _edge(threshold_s: float | None) -> str:
@@ -79,28 +96,9 @@ def _edge(threshold_s: float | None) -> str:
 def recording_rules(scale: float = 1.0) -> dict[str, Any]:
     """The ratios that dashboards of your own and long ranges want: one series a service, cheap to read."""
     five = window(300, scale)
-    answered = series("rag.query.duration", "_count", outcome="=~ok|degraded|error")
     rules = [
-        _record("rag:queries:rate5m", total(rate(series("rag.query.duration", "_count"), five), *BY, "outcome")),
-        _record("rag:error_rate:ratio5m", share(
-            total(rate(series("rag.query.duration", "_count", outcome="error"), five), *BY),
-            total(rate(answered, five), *BY))),
-        _record("rag:query_duration_seconds:p95_5m", "histogram_quantile(0.95, " + total(rate(
-            series("rag.query.duration", "_bucket", outcome="=~ok|degraded|error"), five), "le", *BY) + ")"),
-        _record("rag:cache_hit_rate:ratio5m", share(
-            total(rate(series("rag.cache.lookups", result="hit"), five), *BY, "cache"),
-            total(rate(series("rag.cache.lookups", result="=~hit|miss"), five), *BY, "cache"))),
-        _record("rag:empty_retrievals:ratio5m", share(
-            total(rate(series("rag.retrieval.requests", result="empty"), five), *BY, "data_source"),
-            total(rate(series("rag.retrieval.requests", result="=~ok|empty|below_threshold"), five), *BY,
-                  "data_source"))),
-        _record("rag:errors:rate5m", total(rate(series("rag.query.errors"), five), *BY, "step", "error_class")),
-        _record("rag:critical_path_seconds:rate5m", total(rate(series("rag.query.critical_path"), five), *BY, "step")),
-        _record("rag:retry_amplification:ratio5m", share(
-            total(rate(series("rag.retry.attempts"), five), *BY, "operation"),
-            total(rate(series("rag.retry.calls"), five), *BY, "operation"))),
-        _record("rag:cost_usd:rate5m", total(rate(series("rag.cost", known="true"), five), *BY, "model")),
-    ]  # fmt: skip
+        _record(record, ask(name, (*BY, *kpi(name).by), window=five, scoped=False)) for record, name in RECORDED.items()
+    ]
     return {"groups": [{"name": "ragwatch.kpis", "interval": window(30, scale, least_s=1), "rules": rules}]}
 
 

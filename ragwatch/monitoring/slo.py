@@ -52,6 +52,15 @@ class Slos:
     special: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By objective: the services with their own."""
 
+    def objective(self, name: str, service: str | None = None) -> Slo | None:
+        """The objective of a service: its own, else the one of all others, else None.
+
+        >>> slos_of(BUNDLED, "test").objective("availability", "bot").target
+        0.99
+        """
+        held = {slo.service: slo for slo in self.slos if slo.name == name}
+        return held.get(service, held.get(None))
+
 
 def load_slos(path: Path) -> Slos:
     """The objectives of a file; ``ConfigError`` that names the key and what it should be."""

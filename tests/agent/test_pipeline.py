@@ -19,6 +19,7 @@ from ragwatch.agent.inbox import Inbox
 from ragwatch.agent.pipeline import STARTS_BEFORE_SKIPPING, Pipeline
 from ragwatch.agent.view import View
 from ragwatch.config.agent_values import AgentValues
+from ragwatch.conventions.wire_schema import message_class
 from ragwatch.kpi.engine import Engine
 from ragwatch.kpi.otlp import to_request
 from tests.support.records import query
@@ -223,3 +224,29 @@ def test_the_inbox_keeps_rows_that_hold_waiting_steps(files: Files) -> None:
     connection = store.open_reader(files.values.directory / "pipeline.db")
     position, keep_from = store.read_cursor(connection)
     assert (position, keep_from) == (2, 1)
+
+
+def test_a_marked_query_is_shown_like_one_that_the_agent_counts(files: Files) -> None:
+    files.put(Requests(6, service="one").make(1), Requests(6, counted=True, service="two").make(2))
+    drain(files.pipeline())
+    one, two = sorted(stored(files), key=lambda query: str(query["service"]))
+    same = [key for key in one if key not in {"trace_id", "span_id", "service", "counted", "steps"}]
+    assert {key: one[key] for key in same} == {key: two[key] for key in same}
+    own = ("trace_id", "span_id", "parent_id")
+    assert [{key: step[key] for key in step if key not in own} for step in one["steps"]] == [
+        {key: step[key] for key in step if key not in own} for step in two["steps"]
+    ]
+    assert files.count("rag.query.duration") == 1
+
+
+def test_what_cannot_be_read_of_a_marked_step_is_left_out_and_counted(files: Files) -> None:
+    request = message_class("Request").FromString(Requests(6, counted=True).make(1))
+    spans = request.resource_spans[0].scope_spans[0].spans
+    spans[2].attributes.append(b"\x0a\xff")  # no attribute
+    files.put(request.SerializeToString())
+    drain(files.pipeline())
+    drain(files.pipeline())
+    (query,) = stored(files)
+    assert [step["step"] for step in query["steps"]] == ["cache", "embed", "retrieve", "rerank", "generate"]
+    assert all(step["model"] == "gpt-4o-mini" for step in query["steps"])
+    assert View(files.values.directory).state().series("ragwatch.agent.unreadable") == {("?",): 1.0}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -13,6 +16,17 @@ from ragwatch.config.loader import load
 from ragwatch.errors import ConfigError
 from tests.support.agent import Agent
 from tests.support.procs import Process
+
+BASIC = base64.b64encode(b"me:s3cret").decode()
+
+
+def status_of(request: Request) -> int:
+    """HTTP's status."""
+    try:
+        with urlopen(request, timeout=10) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        return error.code
 
 
 def start(*options: object, env: dict[str, str] | None = None) -> tuple[int, str]:
@@ -82,6 +96,16 @@ def test_a_token_is_asked_for_by_every_door(tmp_path: Path) -> None:
         agent._ports = (0, int(found[1]), int(found[2]))
         assert agent.get("/metrics")[0] == 401
         assert agent.get("/metrics", Authorization="Bearer s3cret")[0] == 200
+        for credentials, status in ((b"me:s3cret", 200), (b":s3cret", 200), (b"s3cret:", 401), (b"s3cret", 401)):
+            shown = base64.b64encode(credentials).decode()
+            assert agent.get("/api/queries", Authorization=f"Basic {shown}")[0] == status, credentials
+        assert agent.get("/api/queries", Authorization="Basic §")[0] == 401
+        with pytest.raises(HTTPError) as refused:
+            urlopen(f"{agent.web_url}/api/queries", timeout=10)
+        asked = refused.value.headers.get_all("WWW-Authenticate")
+        assert [challenge.split()[0] for challenge in asked] == ["Bearer", "Basic"], "a browser asks its user"
+        sent = Request(f"{agent.http_url}/v1/traces", b"", {"Authorization": f"Basic {BASIC}"})
+        assert status_of(sent) == 401, "a sender shows the token"
         assert agent.get("/healthz")[0] == 200
 
 

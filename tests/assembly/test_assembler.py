@@ -185,7 +185,7 @@ def test_a_step_on_top_is_counted_with_those_below_it_unless_its_process_counts_
     found.assembler.release(now=2.0)
     assert [step.step for step in found.loose] == ["embed", "ingest"]
     assert found.queries == []
-    assert found.assembler.pending() == (None, b"")
+    assert found.assembler.pending() == (set(), b"")
 
 
 def test_ids_of_a_wrong_length_are_counted_and_left_out() -> None:
@@ -198,6 +198,6 @@ def test_ids_of_a_wrong_length_are_counted_and_left_out() -> None:
 def test_what_waits_is_named_so_that_a_restart_can_read_it_again() -> None:
     found = Collected()
     found.add(*USUAL[:3])
-    lowest, ids = found.assembler.pending()
-    assert lowest == 0
+    rows, ids = found.assembler.pending()
+    assert rows == {0, 1, 2}
     assert ids == b"".join((1).to_bytes(16) + number.to_bytes(8) for number in (2, 3, 9))

@@ -145,7 +145,7 @@ def test_memory_never_passes_its_bound(seed: int) -> None:
         assert len(pending) <= 24 * bound
     assembler.release(1e9)
     assert assembler.spans == 0
-    assert assembler.pending() == (None, b"")
+    assert assembler.pending() == (set(), b"")
 
 
 PACKED = (

@@ -26,12 +26,24 @@ def test_an_agent_is_watched_and_drawn(tmp_path: Path, capsys: pytest.CaptureFix
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": agent.http_url, "OTEL_METRIC_EXPORT_INTERVAL": "500"}
         with Process.python("-c", APP, env=env):
             agent.wait_metric("ragwatch_sdk_lost_total", 0, service="bot")
-            options = ["--agent", agent.web_url, "--for", "7s", "--board", "overview", "--board", "cost"]
+            options = [
+                "--agent",
+                agent.web_url,
+                "--for",
+                "7s",
+                "--board",
+                "overview",
+                "--board",
+                "cost",
+                "--board",
+                "itself",
+            ]
             assert main(["snapshot", str(tmp_path / "pictures"), *options]) == 0
     said = capsys.readouterr().out
     assert "only a Prometheus could draw" in said
     assert "overview.png: " in said
     assert "no data: What does it cost an hour?" in said
+    assert "itself.png: 11 of 11 panels have data" in said, "of an agent without an upstream, too"
     assert (tmp_path / "pictures" / "overview.png").read_bytes()[:4] == b"\x89PNG"
 
 

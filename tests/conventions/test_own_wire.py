@@ -81,6 +81,7 @@ def by_wire(body: bytes) -> tuple[list[Any], list[Any]]:
     others: list[Any] = []
     for group in decode_steps(body):
         for trace in group.own:
+            trace.read()
             steps = {id(step): step for step in (*trace.roots, *trace.steps)}
             assert len(steps) == len(trace.span_ids)
             assert trace.alone == any(step.parent_id is None for step in trace.steps)

@@ -5,9 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
-from ragwatch.conventions.registry import builtin, conventions, documented
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ragwatch.conventions.keys import Keys
+from ragwatch.conventions.read import fields_of
+from ragwatch.conventions.registry import _recognise, builtin, conventions, documented, recognise
+from ragwatch.conventions.table import STRUCTURE
 from ragwatch.record import Step
+from tests.support.captures import GIVEN, GOLDEN, Came, spans_of
 from tests.support.paths import ROOT
 
 PLUGIN = """
@@ -60,3 +68,36 @@ def test_fields_of_the_tables_are_fields_of_a_step_or_a_query() -> None:
     internal = {"named_model", "server_first_token_s"}
     found = {field.name for convention in builtin() for field in convention.fields}
     assert found <= known | internal
+
+
+def captured() -> list[Came]:
+    return [came for folder in (GIVEN, GOLDEN) for path in sorted(folder.rglob("*.jsonl")) for came in spans_of(path)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_a_span_is_taken_for_what_it_would_be_taken_for_alone(rng: Random) -> None:
+    """What was found of spans alike in what settles it is remembered: nothing else may settle it."""
+    for came in rng.sample(SPANS, 20):
+        raw, other = came.raw, rng.choice(SPANS).raw
+        held = dict(raw.attributes)
+        if held:
+            key = rng.choice(list(held))
+            held[key] = rng.choice([other.attributes.get(key, held[key]), other.name, 7, (held[key], "x"), ""])
+        raw = raw._replace(
+            attributes=held,
+            name=rng.choice([raw.name, raw.name, other.name]),
+            kind=rng.choice([raw.kind, other.kind]),
+            status_code=rng.choice([raw.status_code, other.status_code]),
+        )
+        scope = rng.choice([came.scope, came.scope, "qdrant_client", ""])
+        for _ in range(2):
+            found, alone = recognise(raw, scope), _recognise(Keys(tuple(raw.attributes)), raw, scope)
+            assert (found.role, found.convention, found.weak, found.is_run) == (
+                alone.role, alone.convention, alone.weak, alone.is_run
+            )  # fmt: skip
+            if found.role not in STRUCTURE:
+                assert fields_of(raw, found, found.role) == fields_of(raw, alone, alone.role)
+
+
+SPANS = captured()

@@ -12,14 +12,17 @@ import pytest
 import yaml
 
 from ragwatch.catalogue import METRICS, metric, prometheus_name
+from ragwatch.catalogue_kpis import KPIS
 from ragwatch.cli import main
 from ragwatch.codegen.grafana import dashboard_json, parse
+from ragwatch.codegen.metrics_page import documented
 from ragwatch.errors import CatalogueError, ConfigError
 from ragwatch.monitoring.alerts import ALERTS
 from ragwatch.monitoring.boards import BOARDS, CHANGES
+from ragwatch.monitoring.kpis import ask
 from ragwatch.monitoring.panels import Board, Panel
-from ragwatch.monitoring.promql import series, wilson
-from ragwatch.monitoring.rules import alert_rules, recording_rules, to_yaml
+from ragwatch.monitoring.promql import series, student, wilson
+from ragwatch.monitoring.rules import RECORDED, alert_rules, recording_rules, to_yaml
 from ragwatch.monitoring.slo import BUNDLED, load_slos, slos_of
 from tests.support.paths import ROOT
 from tests.support.promtool import promtool
@@ -69,7 +72,15 @@ def test_a_dashboard_fits_and_survives_grafanas_own_reader(board: Board) -> None
     assert variables == {"datasource", "service", "environment", "version", *board.more}
     assert all(f"${name}" in text for name in variables - {"datasource"})
     assert [annotation["name"] for annotation in held["annotations"]["list"]] == ["What changed?"]
-    assert held["annotations"]["list"][0]["expr"] == CHANGES
+    (change,) = held["annotations"]["list"]
+    assert change["expr"] == change["target"]["expr"] == CHANGES
+    labels = {label.prometheus for label in metric("rag.app.info").labels}
+    named = re.findall(r"\{\{(\w+)\}\}", change["titleFormat"] + change["textFormat"]) + change["tagKeys"].split(",")
+    assert sorted(named) == sorted([*labels, "version"]), "a mark says everything that may have changed"
+    for panel in held["panels"]:
+        if panel["type"] == "state-timeline":
+            assert panel["fieldConfig"]["defaults"]["color"] == {"mode": "thresholds"}
+            assert panel["fieldConfig"]["defaults"]["mappings"][0]["options"], "a state has a name"
     links = {panel.link for panel in board.panels if panel.link}
     assert links <= {other.uid for other in BOARDS}
 
@@ -195,6 +206,19 @@ def test_wilsons_bounds_are_those_of_the_engine() -> None:
     assert bounds == [pytest.approx(found.low, abs=1e-4), pytest.approx(found.high, abs=1e-4)]
 
 
+@pytest.mark.parametrize("n", [3, 5, 20, 400])
+def test_students_bounds_are_those_of_the_engine(n: int) -> None:
+    from ragwatch.kpi.quality import mean_interval
+
+    added, squares = 0.5 * n, 0.3 * n
+    functions = {"sqrt": lambda x: x**0.5, "clamp_min": max, "clamp_max": min}
+    found = mean_interval(added, squares, n, bounds=(0.0, 1.0))
+    assert found is not None
+    for sign, expected in (("-", found.low), ("+", found.high)):
+        query = student(str(added), str(squares), str(n), sign).replace("^", "**").replace(f"({n} > 1)", str(n))
+        assert eval(query, functions) == pytest.approx(expected, abs=0.02 if n < 5 else 0.002)
+
+
 def test_the_command_prints_rules_and_refuses_nonsense(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rules"]) == 0
     assert "RagBreakerOpen" in capsys.readouterr().out
@@ -210,6 +234,48 @@ def test_the_command_prints_rules_and_refuses_nonsense(capsys: pytest.CaptureFix
         assert said in capsys.readouterr().err
 
 
-def test_a_metric_of_the_dashboards_is_a_metric_of_the_catalogue() -> None:
+UNSHOWN = {
+    "rag.labelled.hits": "the KPI hit_rate_at_k, which recall and rank beside it on the dashboard say more about",
+    "rag.labelled.recall.squares": "the interval of recall_at_k",
+    "rag.labelled.reciprocal_rank.squares": "the interval of mrr",
+}
+"""In the formula of a KPI, and in no panel and no rule."""
+UNUSED = {
+    "ragwatch.agent.inbox.rows": "lag says how many of them wait and for whom, bytes how near the bound is",
+}
+"""In no panel, rule or formula."""
+
+
+def bases(names: set[str]) -> set[str]:
+    """OTel names of what expressions ask for."""
+    known = {
+        prometheus_name(m.name, m.kind, m.unit) + suffix: m.name
+        for m in METRICS.values()
+        for suffix in (("_bucket", "_sum", "_count") if m.kind == "histogram" else ("",))
+    }
+    return {known[name] for name in names if name in known}
+
+
+def test_every_metric_is_asked_for_by_a_panel_a_rule_or_a_formula_or_it_is_said_why_not() -> None:
     shown = {name for _, panel in PANELS for target in panel.targets for name in names_in(target.expr)}
-    assert {prometheus_name(m.name, m.kind, m.unit) for m in (metric("rag.cost"), metric("rag.judgements"))} <= shown
+    rules = [r for g in alert_rules(slos_of(BUNDLED, "b"))["groups"] + recording_rules()["groups"] for r in g["rules"]]
+    shown |= {name for rule in rules for name in names_in(rule["expr"])}
+    formulas = {name for kpi in KPIS.values() for _, query in documented(kpi) for name in names_in(query)}
+    assert set(METRICS) - bases(shown) == UNSHOWN.keys() | UNUSED.keys()
+    assert set(METRICS) - bases(shown | formulas) == UNUSED.keys()
+
+
+def test_every_kpi_is_on_a_dashboard_or_recorded_or_it_is_said_why_not() -> None:
+    """A KPI that only the page has is one that an engineer has to look for."""
+    shown = "\n".join(target.expr for _, panel in PANELS for target in panel.targets)
+    shown = re.sub(r',(gen_ai_request_)?model=~"\$model"', "", shown)
+    missing = {kpi.name for kpi in KPIS.values() if ask(kpi.name) not in shown}
+    assert missing - set(RECORDED.values()) == {
+        "hit_rate_at_k",  # see UNSHOWN
+        "cancelled_rate", "incomplete_rate",  # areas of "How do queries end?", beside the other outcomes
+        "below_threshold_rate",  # of all data sources in one
+        "breaker_transitions",  # by the new state alone
+        "breaker_state",  # three levels of it, by breaker
+        "tokens",  # by kind and by model, a panel each
+        "running",  # by service too
+    }  # fmt: skip

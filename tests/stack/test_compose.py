@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -16,6 +18,7 @@ import yaml
 from ragwatch import __version__
 from tests.support.compose import DOCKERFILE, SECRETS, load, report
 from tests.support.golang import BUILD_TIMEOUT_S
+from tests.support.grafana import SOURCES, exemplar_links, sources
 from tests.support.paths import ROOT
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(BUILD_TIMEOUT_S)]
@@ -153,12 +156,21 @@ def test_what_the_dockerfile_copies_is_let_in_and_is_enough_to_build_the_package
     """The wheel is built of the very files that the image gets."""
     copied = re.findall(r"^COPY (?!--)(.*) \S+$", DOCKERFILE.read_text(), re.MULTILINE)
     names = {name for line in copied for name in line.split()}
-    assert names == {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", "ragwatch", "deploy/probe.py"}
+    assert names == {
+        "pyproject.toml",
+        "constraints.txt",
+        "README.md",
+        "LICENSE",
+        "ragwatch",
+        "dashboards/grafana",
+        "deploy/probe.py",
+    }
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert names == allowed
     source = tmp_path / "source"
     shutil.copytree(ROOT / "ragwatch", source / "ragwatch", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in names - {"ragwatch", "deploy/probe.py"}:
+    shutil.copytree(ROOT / "dashboards" / "grafana", source / "dashboards" / "grafana")
+    for name in names - {"ragwatch", "dashboards/grafana", "deploy/probe.py"}:
         shutil.copy(ROOT / name, source / name)
     wheel_of = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "wheel", "--no-deps", source]
     done = subprocess.run(wheel_of, cwd=tmp_path, capture_output=True, text=True, timeout=100)
@@ -166,7 +178,16 @@ def test_what_the_dockerfile_copies_is_let_in_and_is_enough_to_build_the_package
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         files = wheel.namelist()
         metadata = wheel.read(next(name for name in files if name.endswith("METADATA"))).decode()
+        wheel.extractall(tmp_path / "installed")
     assert {"ragwatch/agent/app.py", "ragwatch/demo/golden.jsonl"} <= set(files)
+    installed = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / "installed")}
+    written = subprocess.run(
+        [sys.executable, "-m", "ragwatch.cli", "dashboards", "boards"],
+        cwd=tmp_path, env=installed, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert written.returncode == 0, written.stderr
+    shipped = {path.name: path.read_text() for path in (ROOT / "dashboards" / "grafana").glob("*.json")}
+    assert {path.name: path.read_text() for path in (tmp_path / "boards").iterdir()} == shipped, "of the wheel alone"
     asked = {extra for found in re.findall(r"'\.\[([\w,]+)\]'", DOCKERFILE.read_text()) for extra in found.split(",")}
     assert asked == {"agent", "redis", "demo"}
     assert asked <= set(re.findall(r"^Provides-Extra: (\w+)$", metadata, re.MULTILINE))
@@ -241,6 +262,32 @@ def test_grafanas_sources_are_containers_and_their_links_lead_somewhere(services
     home = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert (boards / Path(home).name).is_file()
     assert Path(home).parent == Path(provider["options"]["path"])
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES))
+@pytest.mark.parametrize("port", [None, "9999"])
+def test_an_exemplar_leads_to_the_agents_published_port_in_each_profile(profile: str, port: str | None) -> None:
+    """The browser follows it: what Grafana's container can reach is of no use."""
+    found = report(profile, **({"AGENT_WEB_PORT": port} if port else {}))["project"]["services"]
+    agent = found["agent" if profile == "core" else "agent-forwarding"]
+    (web,) = [item for item in agent["ports"] if item["target"] == 9464]
+    links = exemplar_links(found["grafana"]["environment"], "abc123")
+    assert links[0] == (
+        "Open the query (agent)",
+        f"http://{web['host_ip']}:{web['published']}/api/queries/abc123",
+    )
+    assert web["published"] == (port or "9464")
+    assert [target for _, target in links[1:]] == ["tempo"]
+    assert ("tempo" in found) == (profile == "full"), "and its label says so"
+    assert "profile full" in links[1][0]
+
+
+def test_what_grafana_puts_in_for_itself_is_left_to_it() -> None:
+    held = sources({"RAGWATCH_AGENT_URL": "http://a"})
+    assert held["loki"]["jsonData"]["derivedFields"][0]["url"] == "${__value.raw}"
+    assert set(re.findall(r"(?<!\$)\$\{?(\w+)", json.dumps(yaml.safe_load(SOURCES.read_text())))) == {
+        "RAGWATCH_AGENT_URL"
+    }
 
 
 def test_tempo_and_loki_listen_where_the_others_look_for_them(services: dict[str, Any]) -> None:

@@ -15,9 +15,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from ragwatch.catalogue_kpis import KPIS
 from ragwatch.codegen.grafana import panel_queries
+from ragwatch.codegen.metrics_page import documented
 from ragwatch.monitoring import drill
 from ragwatch.monitoring.agent_samples import UNRECORDED
+from ragwatch.monitoring.boards import CHANGES
+from ragwatch.monitoring.kpis import BY, ask
 from ragwatch.monitoring.promql_eval import Samples, Shown, evaluate
 from ragwatch.monitoring.promql_tree import parse
 from ragwatch.monitoring.rules import alert_rules, recording_rules, to_yaml
@@ -25,6 +29,7 @@ from ragwatch.monitoring.slo import load_slos
 from tests.support import replay
 from tests.support.agent import Agent
 from tests.support.drill import Drill
+from tests.support.grafana import exemplar_links
 from tests.support.odd_senders import garbage, odd_senders, post
 from tests.support.paths import ROOT
 from tests.support.procs import Process
@@ -107,6 +112,7 @@ def filled(expression: str) -> str:
         ("$__range", f"{RUN_S}s"),
         ("$service", ".*"),
         ("$environment", ".*"),
+        ("$version", ".*"),
         ("$model", ".*"),
     ):
         expression = expression.replace(name, value)
@@ -115,19 +121,44 @@ def filled(expression: str) -> str:
 
 @pytest.mark.timeout(300)
 def test_every_query_of_every_panel_has_series(stack: Stack) -> None:
-    """From the demo alone, but for what only a hostile sender does: a packed attribute that nobody can read."""
+    """From the demo alone, without a sender that does anything odd."""
+    assert [
+        f"{board}: {panel}: {filled(expression)}"
+        for board, panel, expression in panel_queries()
+        if not stack.prometheus.series(filled(expression), RUN_S + 30)
+    ] == []
 
-    def empty() -> list[str]:
-        return [
-            f"{board}: {panel}: {filled(expression)}"
-            for board, panel, expression in panel_queries()
-            if not stack.prometheus.series(filled(expression), RUN_S + 30)
-        ]
 
-    missing = empty()
-    assert [query for query in missing if "ragwatch_agent_unreadable" not in query] == []
+@pytest.mark.timeout(300)
+def test_every_formula_of_the_page_has_series(stack: Stack) -> None:
+    """As ``docs/metrics.md`` has them, but for the window, which is longer than the run."""
+    assert [
+        f"{kpi.name} {what}: {query}"
+        for kpi in KPIS.values()
+        for what, query in documented(kpi)
+        if not stack.prometheus.series(shortened(query), RUN_S + 30)
+    ] == []
+
+
+def shortened(query: str) -> str:
+    return query.replace("[5m]", "[5s]").replace("[1d]", f"[{RUN_S}s]")
+
+
+@pytest.mark.timeout(300)
+def test_a_formula_of_the_page_gives_what_the_agent_counted(stack: Stack) -> None:
+    """Shares by the page's PromQL over the whole run, against the agent's own arithmetic of the same declarations."""
+    kpis = json.loads(stack.agent.get("/api/kpis?service=python-docs")[2])
+    same = ("availability", "error_rate", "degraded_rate", "rejected_rate", "token_coverage")
+    for name, field in (("empty_rate", "empty_retrieval_rate"), *((name, name) for name in same)):
+        (found,) = stack.prometheus.query(ask(name, BY, window=f"{RUN_S + 60}s", scoped=False))
+        assert float(found["value"][1]) == pytest.approx(kpis[field], rel=0.02, abs=0.001), name
+
+
+@pytest.mark.timeout(300)
+def test_what_a_hostile_sender_sends_is_shown_as_such(stack: Stack) -> None:
     odd_senders(stack.agent)
-    wait_until(lambda: not empty(), 20, what=f"series of {missing}")
+    query = 'sum(increase(ragwatch_agent_unreadable_total{attribute="output.value"}[1m])) > 0'
+    wait_until(lambda: stack.prometheus.query(query), 20, what="what could not be read")
 
 
 @pytest.mark.timeout(300)
@@ -139,19 +170,31 @@ def test_every_recording_rule_yields(stack: Stack) -> None:
 
 @pytest.mark.timeout(300)
 def test_the_index_that_was_deployed_is_an_annotation(stack: Stack) -> None:
-    versions = stack.prometheus.series("count by (index_version) (rag_app_info == 1)", RUN_S + 30)
-    named = [item["metric"]["index_version"].partition("-")[2] for item in versions]
-    assert sorted(named) == ["", "incomplete", "repaired"]
+    """By the dashboards' own query: a mark for each index, where it began and not before."""
+    marks = stack.prometheus.series(filled(CHANGES), RUN_S + 30)
+    began = {
+        item["metric"]["index_version"].partition("-")[2]: float(item["values"][0][0]) - stack.drill.began
+        for item in marks
+        if item["metric"]["service"] == "python-docs"
+    }
+    assert sorted(began) == ["", "incomplete", "repaired"]
+    incomplete = stack.drill.acts["index incomplete"] - stack.drill.began
+    assert began[""] < drill.ACT_S
+    assert incomplete - 1 < began["incomplete"] < incomplete + drill.ACT_S < began["repaired"] + 1
+    assert all(len(item["values"]) < 10 for item in marks), "it ends by itself"
 
 
 @pytest.mark.timeout(300)
 def test_an_exemplar_leads_to_the_trace_and_its_documents(stack: Stack) -> None:
+    """By the very link that Grafana's data source has for it."""
+
     def found() -> dict[str, Any] | None:
         now = time.time()
         query = "rag_query_duration_seconds_bucket"
         for series in stack.prometheus.get("query_exemplars", query=query, start=now - RUN_S - 60, end=now):
             for exemplar in series["exemplars"]:
-                status, _, body = stack.agent.get(f"/api/queries/{exemplar['labels']['trace_id']}")
+                (_, link), *_ = exemplar_links({"RAGWATCH_AGENT_URL": ""}, exemplar["labels"]["trace_id"])
+                status, _, body = stack.agent.get(link)
                 if status == 200:
                     record: dict[str, Any] = json.loads(body)["queries"][0]
                     if any(step.get("documents") for step in record["steps"]):
@@ -200,7 +243,7 @@ def test_the_dashboards_can_be_drawn(stack: Stack, tmp_path: Path, capsys: pytes
     url = f"http://127.0.0.1:{stack.prometheus.port}"
     since = f"{RUN_S + 60}s"
     assert main(["snapshot", str(tmp_path), "--prometheus", url, "--since", since, "--board", "resilience"]) == 0
-    assert "9 of 9 panels have data" in capsys.readouterr().out
+    assert "11 of 11 panels have data" in capsys.readouterr().out
     assert (tmp_path / "resilience.png").read_bytes()[:4] == b"\x89PNG"
 
 
