@@ -38,6 +38,7 @@ from ragwatch.record import QueryRecord, Step
 BATCH_BYTES = 2 << 20
 BATCH_ROWS = 500
 IDLE_S = 0.02
+RETIRE_INTERVAL_S = 1.0
 KEY_BYTES = 24
 """Of a span that waits: its trace's id and its own."""
 MAX_PAUSE_S = 5.0
@@ -75,7 +76,7 @@ class Pipeline:
         self._cursor = 0
         self._starts = 1
         self._dirty = False
-        self._committed_at = monotonic()
+        self._committed_at = self._retired_at = monotonic()
         self._resume()
         self._starts = self._count_starts() if counts_start else 1
 
@@ -99,7 +100,11 @@ class Pipeline:
             self._guarded(row)
             self._cursor = row.id
             self._dirty = True
-        self._assembler.release(monotonic())
+        now = monotonic()
+        self._assembler.release(now)
+        if not rows and now - self._retired_at >= RETIRE_INTERVAL_S:  # where nobody sends, who has ended is seen too
+            self._retired_at = now
+            self._streams.retire(time(), self._settings.stream_idle_s)
         if self._dirty or self._queries or self._streams.changed:
             waited = monotonic() - self._committed_at
             if waited >= self._settings.commit_interval_s:

@@ -1,7 +1,8 @@
 """The KPIs that apps count themselves: the last cumulative point of each process, and the sum of processes that ended.
 
-A process is a stream: its ``service.instance.id`` and the time at which it began to count. Silence makes it retired:
-its counters are folded into one sum, its gauges are forgotten. Should it speak again it is taken out of the sum first.
+A process is a stream: its ``service.instance.id`` and the time at which it began to count. One that misses three of its
+reports loses its gauges, since a breaker that was open in a process that was killed is not open. Longer silence makes
+it retired: its counters are folded into one sum. Should it speak again it is taken out of the sum first.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from ragwatch.kpi.state import State, Stream
 
 MAX_LIVE = 200
 KEEP_RETIRED_S = 7 * 86400
+REPORTS_MISSED = 3
+USUAL_INTERVAL_S = 60.0
+"""Between reports of a process that has sent one only: OpenTelemetry's default."""
+MIN_QUIET_S = 5.0
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS streams (
@@ -28,6 +33,14 @@ class Held(NamedTuple):
     at_ns: int
     seen_s: float
     state: State
+    interval_s: float = USUAL_INTERVAL_S
+    """Between its last two points."""
+    quiet: bool = False
+    """It has missed reports, and its gauges are gone."""
+
+    def is_quiet(self, now_s: float) -> bool:
+        """Whether it has missed so many reports that its gauges say nothing of now."""
+        return now_s - self.seen_s > max(MIN_QUIET_S, REPORTS_MISSED * self.interval_s)
 
 
 class Streams:
@@ -65,12 +78,20 @@ class Streams:
             self.ended.subtract(State.from_json(json.loads(text)).without_gauges())
             if before >= at_ns:
                 state = State.from_json(json.loads(text))
-        self._live[stream] = Held(at_ns, now_s, state)
+        interval_s = USUAL_INTERVAL_S if held is None else (at_ns - held.at_ns) / 1e9
+        self._live[stream] = Held(at_ns, now_s, state, interval_s)
         self._changed.add(stream)
         return True
 
     def retire(self, now_s: float, idle_s: float) -> None:
-        """Fold the processes that have gone silent, and over the bound those silent longest, into the sum."""
+        """Fold the processes that have gone silent, and over the bound those silent longest, into the sum.
+
+        Those that have missed some reports lose their gauges.
+        """
+        for stream, held in self._live.items():
+            if not held.quiet and held.is_quiet(now_s):
+                self._live[stream] = held._replace(state=held.state.without_gauges(), quiet=True)
+                self._changed.add(stream)
         idle = [stream for stream, held in self._live.items() if now_s - held.seen_s > idle_s]
         if len(self._live) - len(idle) > MAX_LIVE:
             rest = sorted((held.seen_s, stream) for stream, held in self._live.items() if stream not in idle)

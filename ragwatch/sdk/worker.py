@@ -72,7 +72,7 @@ class Worker:
         self._event.set()
         with without_instrumentation():
             self.cycle()
-            self.export_metrics()
+            self.export_metrics(last=True)
         self.sender.stop(timeout_s)
 
     def quiet(self) -> None:
@@ -96,8 +96,11 @@ class Worker:
             self._spans()
             self._judgements()
 
-    def export_metrics(self) -> None:
-        """Hand the KPIs to the sender as cumulative OTLP metrics."""
+    def export_metrics(self, *, last: bool = False) -> None:
+        """Hand the KPIs to the sender as cumulative OTLP metrics; the last of a process have no gauges.
+
+        What a breaker's state was when the process ended is nobody's state: an alert on it would outlive its cause.
+        """
         if "metrics" not in self._signals:
             return
         from ragwatch.kpi.otlp import to_request
@@ -109,8 +112,9 @@ class Worker:
         with recorder.lock:
             if not recorder.engine.state.metrics:
                 return
-            points = sum(len(cells) for cells in recorder.engine.state.metrics.values())
-            body = to_request(recorder.engine.state, recorder.resource, start_ns=self._start_ns, now_ns=time_ns())
+            state = recorder.engine.state.without_gauges() if last else recorder.engine.state
+            points = sum(len(cells) for cells in state.metrics.values())
+            body = to_request(state, recorder.resource, start_ns=self._start_ns, now_ns=time_ns())
         self.sender.put(Batch("metrics", body, points))
 
     def _load(self, protocols: set[str]) -> None:

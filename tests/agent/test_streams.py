@@ -111,6 +111,26 @@ def test_the_gauges_of_a_process_that_ended_are_gone_and_its_counters_stay() -> 
     assert state.series("rag.answers") == {KEY: 5.0}
 
 
+def test_a_process_that_misses_three_reports_loses_its_gauges_until_it_speaks_again() -> None:
+    connection, streams = connect(), Streams()
+    stream = Stream("a", 1, "svc")
+    for number in range(3):
+        streams.take(stream, one(5), (1 + number) * 10**10, 10.0 * number, connection)
+    streams.retire(20.0 + 30.0, 900.0)
+    assert committed(streams, connection).series("rag.breaker.state")
+    streams.retire(20.0 + 31.0, 900.0)
+    assert streams.changed
+    state = committed(streams, connection)
+    assert not state.series("rag.breaker.state")
+    assert state.series("rag.answers") == {KEY: 5.0}
+    streams.retire(20.0 + 40.0, 900.0)
+    assert not streams.changed
+    streams.take(stream, one(6), 9 * 10**10, 90.0, connection)
+    state = committed(streams, connection)
+    assert state.series("rag.breaker.state")
+    assert state.series("rag.answers") == {KEY: 6.0}
+
+
 def test_more_processes_than_the_bound_retire_those_silent_longest() -> None:
     connection, streams = connect(), Streams()
     for number in range(module.MAX_LIVE + 10):

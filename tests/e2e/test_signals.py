@@ -156,3 +156,39 @@ def test_a_dead_receiver_is_said_once_and_the_app_goes_on() -> None:
         assert process.wait(30) == 0, process.output
         said = [line for line in process.stderr if "cannot be delivered" in line]
         assert len(said) == 1
+
+
+OPEN = """
+import ragwatch
+ragwatch.init(service="ends", environment="test")
+guard = ragwatch.CircuitBreaker("index")
+
+@ragwatch.query
+def answer(): return "yes"
+
+answer()
+guard.force_open()
+assert ragwatch.flush(20)
+print("open", flush=True)
+input()
+"""
+
+
+def test_a_breaker_that_was_open_when_its_process_ended_is_open_no_more(tmp_path: Path) -> None:
+    held = {"service": "ends", "breaker": "index", "state": "forced_open"}
+    with Agent(tmp_path) as agent:
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": agent.http_url, "OTEL_METRIC_EXPORT_INTERVAL": "1000"}
+        with Process.python("-c", OPEN, env=env) as app:
+            app.wait_line("open")
+            agent.wait_metric("rag_breaker_state", 1, **held)
+            app.say("")
+            assert app.wait(20) == 0, app.output
+        agent.wait_metric("rag_breaker_state", 0, **held)
+        assert agent.metric("rag_query_duration_seconds_count", service="ends") == 1
+        with Process.python("-c", OPEN, env=env) as app:
+            app.wait_line("open")
+            agent.wait_metric("rag_breaker_state", 1, **held)
+            wait_until(lambda: agent.metric("rag_query_duration_seconds_count", service="ends") == 2)
+            app.kill()
+        agent.wait_metric("rag_breaker_state", 0, timeout_s=40, **held)
+        assert agent.metric("rag_query_duration_seconds_count", service="ends") == 2
