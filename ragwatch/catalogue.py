@@ -234,6 +234,10 @@ _DECLARED: Final = (
     ),
     Metric("ragwatch.sdk.lost", "counter", "{item}", "Telemetry that the SDK dropped.", _app(SIGNAL, REASON), absent="no SDK has reported; 0 says that nothing was lost"),
     Metric(
+        "ragwatch.sdk.export.interval", "gauge", "s", "How often a process reports; gauges of one that misses three reports are gone.",
+        _app(), combine="max", absent="no SDK has reported",
+    ),
+    Metric(
         "ragwatch.sdk.overhead", "counter", "s", "CPU time of the SDK's worker by part.",
         _app(Label("part", ("encode", "send", "kpi", "log"), meaning="which part of the work")),
     ),

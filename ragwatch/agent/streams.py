@@ -12,12 +12,13 @@ import sqlite3
 from typing import NamedTuple
 
 from ragwatch.kpi.state import State, Stream
+from ragwatch.semconv import EXPORT_INTERVAL
 
 MAX_LIVE = 200
 KEEP_RETIRED_S = 7 * 86400
 REPORTS_MISSED = 3
 USUAL_INTERVAL_S = 60.0
-"""Between reports of a process that has sent one only: OpenTelemetry's default."""
+"""Between reports of a process that does not say it: OpenTelemetry's default."""
 MIN_QUIET_S = 5.0
 
 SCHEMA = """
@@ -33,14 +34,13 @@ class Held(NamedTuple):
     at_ns: int
     seen_s: float
     state: State
-    interval_s: float = USUAL_INTERVAL_S
-    """Between its last two points."""
     quiet: bool = False
     """It has missed reports, and its gauges are gone."""
 
     def is_quiet(self, now_s: float) -> bool:
         """Whether it has missed so many reports that its gauges say nothing of now."""
-        return now_s - self.seen_s > max(MIN_QUIET_S, REPORTS_MISSED * self.interval_s)
+        interval_s = max(self.state.series(EXPORT_INTERVAL).values(), default=USUAL_INTERVAL_S)
+        return now_s - self.seen_s > max(MIN_QUIET_S, REPORTS_MISSED * interval_s)
 
 
 class Streams:
@@ -78,8 +78,7 @@ class Streams:
             self.ended.subtract(State.from_json(json.loads(text)).without_gauges())
             if before >= at_ns:
                 state = State.from_json(json.loads(text))
-        interval_s = USUAL_INTERVAL_S if held is None else (at_ns - held.at_ns) / 1e9
-        self._live[stream] = Held(at_ns, now_s, state, interval_s)
+        self._live[stream] = Held(at_ns, now_s, state)
         self._changed.add(stream)
         return True
 

@@ -112,6 +112,8 @@ class Worker:
         with recorder.lock:
             if not recorder.engine.state.metrics:
                 return
+            place = (recorder.service, recorder.environment)
+            recorder.engine.state.set_gauge(semconv.EXPORT_INTERVAL, place, self.settings.metrics_interval_s)
             state = recorder.engine.state.without_gauges() if last else recorder.engine.state
             points = sum(len(cells) for cells in state.metrics.values())
             body = to_request(state, recorder.resource, start_ns=self._start_ns, now_ns=time_ns())

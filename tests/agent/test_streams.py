@@ -114,8 +114,9 @@ def test_the_gauges_of_a_process_that_ended_are_gone_and_its_counters_stay() -> 
 def test_a_process_that_misses_three_reports_loses_its_gauges_until_it_speaks_again() -> None:
     connection, streams = connect(), Streams()
     stream = Stream("a", 1, "svc")
-    for number in range(3):
-        streams.take(stream, one(5), (1 + number) * 10**10, 10.0 * number, connection)
+    said = one(5)
+    said.set_gauge("ragwatch.sdk.export.interval", ("svc", "prod"), 10.0)
+    streams.take(stream, said, 10, 20.0, connection)
     streams.retire(20.0 + 30.0, 900.0)
     assert committed(streams, connection).series("rag.breaker.state")
     streams.retire(20.0 + 31.0, 900.0)
@@ -125,7 +126,7 @@ def test_a_process_that_misses_three_reports_loses_its_gauges_until_it_speaks_ag
     assert state.series("rag.answers") == {KEY: 5.0}
     streams.retire(20.0 + 40.0, 900.0)
     assert not streams.changed
-    streams.take(stream, one(6), 9 * 10**10, 90.0, connection)
+    streams.take(stream, one(6), 20, 90.0, connection)
     state = committed(streams, connection)
     assert state.series("rag.breaker.state")
     assert state.series("rag.answers") == {KEY: 6.0}

@@ -241,6 +241,7 @@ UNSHOWN = {
 }
 """In the formula of a KPI, and in no panel and no rule."""
 UNUSED = {
+    "ragwatch.sdk.export.interval": "the agent itself heeds it",
     "ragwatch.agent.inbox.rows": "lag says how many of them wait and for whom, bytes how near the bound is",
 }
 """In no panel, rule or formula."""

@@ -84,9 +84,14 @@ class Agent:
         def reached() -> bool:
             with suppress(URLError, ConnectionError):
                 seen.append(self.metric(name, **labels))
+            if not seen and self.process.returncode is not None:
+                raise AssertionError(f"the agent ended with {self.process.returncode}: {self.process.output}")
             return bool(seen) and seen[-1] == value
 
-        wait_until(reached, timeout_s, what=f"{name}{labels} to be {value}, last {seen[-1:]}")
+        try:
+            wait_until(reached, timeout_s, what=f"{name}{labels} to be {value}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it was {seen[-1:]}") from None
 
     def kill(self, role: str) -> None:
         """SIGKILL one of its processes."""
