@@ -5,8 +5,8 @@ from __future__ import annotations
 from ragwatch.monitoring.kpis import ask
 from ragwatch.monitoring.panels import NEUTRAL, Board, Level, Panel, Target, levels
 from ragwatch.monitoring.promql import budget_left, nonzero
-from ragwatch.monitoring.rules import MOST_BAD
 from ragwatch.monitoring.slo import NAMES, Slo, Slos
+from ragwatch.monitoring.slo_rules import MOST_BAD
 
 OVERVIEW, LATENCY, QUALITY, RESILIENCE, COST, INGESTION, ITSELF = (
     "ragwatch-overview", "ragwatch-latency", "ragwatch-quality", "ragwatch-resilience", "ragwatch-cost",

@@ -122,7 +122,7 @@ def test_every_alert_says_how_bad_what_with_numbers_and_where_to_read_on() -> No
             assert rule["labels"]["severity"] in {"page", "ticket", "info"}
             assert rule["annotations"]["runbook_url"].rpartition("#")[2] in sections
             assert "$value" in rule["annotations"]["summary"] or rule["alert"] in {
-                "Watchdog", "RagwatchDown", "RagNoQueries",
+                "Watchdog", "RagwatchDown", "RagwatchGone", "RagServiceGone", "RagNoQueries",
             }  # fmt: skip
 
 
@@ -149,7 +149,7 @@ def test_a_service_may_have_targets_of_its_own() -> None:
 def test_a_service_that_may_be_slow_is_slow_by_its_own_objective() -> None:
     slos = slos_of({**BUNDLED, "services": {"bot": {"latency": {"threshold_s": 30}}}}, "test")
     rules = [r for g in alert_rules(slos)["groups"] for r in g["rules"] if r.get("alert") == "RagSlow"]
-    assert [re.findall(r"> (\d+) and sum", rule["expr"]) for rule in rules] == [["5"], ["30"]]
+    assert [re.findall(r">= (\d+) and sum", rule["expr"]) for rule in rules] == [["5"], ["30"]]
     assert 'unless on (service) label_replace(vector(1), "service", "bot"' in rules[0]["expr"]
     assert 'and on (service) label_replace(vector(1), "service", "bot"' in rules[1]["expr"]
 
@@ -157,7 +157,10 @@ def test_a_service_that_may_be_slow_is_slow_by_its_own_objective() -> None:
 def test_a_burn_rate_names_what_its_own_objective_is_about_and_fires_for_any_target() -> None:
     low = {name: {"target": 0.8} for name in ("availability", "latency", "retrieval")}
     rules = [
-        r for g in alert_rules(slos_of({"slos": low}, "test"))["groups"] for r in g["rules"] if "slo" in r["labels"]
+        r
+        for g in alert_rules(slos_of({"slos": low}, "test"))["groups"]
+        for r in g["rules"]
+        if "slo" in r.get("labels", ())
     ]
     asked = {"availability": "rag_query_errors", "latency": "rag_query_critical_path", "retrieval": "rag_retrieval_req"}
     for rule in rules:
@@ -182,7 +185,11 @@ def test_a_burn_rate_names_what_its_own_objective_is_about_and_fires_for_any_tar
         ({"slos": {"availability": {}}}, "slos.availability.target"),
         ({"slos": {"availability": {"target": 99}}}, "number from 0.5"),
         ({"slos": {"latency": {"target": 0.9, "threshold_s": 3}}}, "no edge of the buckets"),
+        ({"slos": {"latency": {"target": 0.9, "threshold_s": 300}}}, "nothing could be seen to be slower"),
         ({"slos": {"latency": {"target": 0.9, "treshold_s": 5}}}, "did you mean 'threshold_s'"),
+        ({"slos": {"latency": {"target": 0.9, "page_above": 0.5}}}, "page_above"),
+        ({"slos": {"retrieval": {"target": 0.9, "page_above": 1}}}, "slos.retrieval.page_above"),
+        ({"slos": {"retrieval": {"target": 0.9, "min_bad": 0}}}, "slos.retrieval.min_bad"),
         ({"slo": {}}, "did you mean 'slos'"),
         ([], "should be a mapping"),
         ({"accuracy": {"target": "high"}}, "accuracy.target"),
