@@ -117,7 +117,7 @@ APP_ALERTS: Final[tuple[Alert, ...]] = (
         "{{ $labels.service }} has no query, and had many at this time of the week before",
         "No query at all for a quarter of an hour (an hour, six, a day: as many as it takes for twenty to be expected), where the same time a "
         "week ago had them: the app is down, nobody reaches it, or its telemetry does not arrive. What is quiet at night or on Sundays "
-        "was so a week ago; a holiday was not.",
+        "was so a week ago; a holiday was not. In a service's first week nothing is said.",
         "sum by (service) (rate(rag_query_duration_seconds_count[15m]))",
         "Ask the app itself; then `ragwatch.telemetry()` in it, then the agent's /readyz.",
     ),

@@ -36,7 +36,7 @@ class Expected:
 EXPECTED: Final = (
     Expected("retriever down", "RagBreakerOpen", "the step that suffers is retrieve"),
     Expected("slow model", "RagSlow", "most of it in generate"),
-    Expected("index incomplete", "RagRetrievalFell", "Retrieval of python-docs is worse than the day before"),
+    Expected("index incomplete", "RagRetrievalFell", "Retrieval of python-docs is worse than before"),
     Expected("cache poisoned", "RagCacheAnswersWorse", "The cache of python-docs gives wrong answers"),
 )
 ALLOWED: Final = {

@@ -2,7 +2,7 @@
 
 An alert on a share asks Wilson's bound of it, which is made of two counts: few events say little, and a share of few
 events that is high by chance alone fires nothing. Baselines look back a week and leave the last day out, so that a
-fault does not become what it is compared with; until there is that much, the day before the window is the baseline.
+fault does not become what it is compared with; until that is more, the day before the window is the baseline.
 """
 
 from __future__ import annotations
@@ -29,14 +29,21 @@ def _over(selector: str, span: str, *by: str) -> str:
     return f"sum by ({', '.join((*BY, *by))}) (increase({selector}{span}))"
 
 
-def _baseline(part: str, whole: str, window_s: int, enough: str, *by: str) -> tuple[str, str]:
-    """(part, whole) over the week before the last day where that is enough, else over the day before the window."""
-    day = f"[{{{_DAY_S}s}}] offset {{{window_s}s}}"
-    week = f"({_over(whole, _WEEK, *by)} >= {enough})"
-    return (
-        f"({_over(part, _WEEK, *by)} and {week}) or {_over(part, day, *by)}",
-        f"{week} or {_over(whole, day, *by)}",
-    )
+def _baseline(name: str, selector: str, window_s: int, *by: str) -> dict[str, str]:
+    """A count over the week before the last day, and over the day before the window."""
+    return {
+        f"{name}:week_before": _over(selector, _WEEK, *by),
+        f"{name}:day_before": _over(selector, f"[{{{_DAY_S}s}}] offset {{{window_s}s}}", *by),
+    }
+
+
+def _better(part: str, whole: str) -> dict[str, str]:
+    """The baseline of a share: of the week, except where (in a service's first days) that is less than the day."""
+    more = f"{whole}:week_before >= {whole}:day_before"
+    return {
+        f"{part}:baseline": f"({part}:week_before and {more}) or {part}:day_before or {part}:week_before",
+        f"{whole}:baseline": f"{more} or {whole}:day_before or {whole}:week_before",
+    }
 
 
 _JUDGEMENTS: Final = "rag.judgements"
@@ -81,12 +88,12 @@ NOW: Final[dict[str, str]] = {
 
 
 def _baselines() -> dict[str, str]:
-    found = {}
-    hits, lookups = _baseline(_HITS, _LOOKUPS, 900, str(LOOKUPS_ENOUGH), "cache")
-    found["rag:cache_hits:baseline"], found["rag:cache_lookups:baseline"] = hits, lookups
+    hits, lookups = "rag:cache_hits", "rag:cache_lookups"
+    found = _baseline(hits, _HITS, 900, "cache") | _baseline(lookups, _LOOKUPS, 900, "cache") | _better(hits, lookups)
     for what, (good, every) in _JUDGED.items():
-        part, whole = _baseline(good, every, 21600, "{judgements}", "source")
-        found[f"rag:{what}_good:baseline"], found[f"rag:{what}_judged:baseline"] = part, whole
+        part, whole = f"rag:{what}_good", f"rag:{what}_judged"
+        found |= _baseline(part, good, 21600, "source") | _baseline(whole, every, 21600, "source")
+        found |= _better(part, whole)
     return found
 
 
@@ -127,18 +134,16 @@ def collapsed() -> str:
 
 
 def silent() -> str:
-    """No query, where the same time a week ago (where nothing is known of it: a day ago) had at least twenty.
+    """No query, where the same time a week ago had at least twenty: nights and weekends are as they were then.
 
     Over a quarter of an hour and an hour only where the last day's traffic says that some would be likely as well; over
     six hours and a day in any case, so that a small service's end is seen too, and one that nobody sees in the morning.
     """
 
     def zero(seconds: int) -> str:
-        now, ago = (
-            f"sum by (service, environment) (increase({SEEN}[{{{seconds}s}}]{before}))" for before in ("", "%s")
-        )
-        usual = " or ".join(ago % f" offset {{{before_s}s}}" for before_s in (_WEEK_S, _DAY_S))
-        return f"{now} == 0 and ({usual}) >= {EXPECTED_QUERIES}"
+        now, ago = (f"sum by (service, environment) (increase({SEEN}[{{{seconds}s}}]{before}))"
+                    for before in ("", f" offset {{{_WEEK_S}s}}"))  # fmt: skip
+        return f"{now} == 0 and {ago} >= {EXPECTED_QUERIES}"
 
     lately = f"sum by (service, environment) (increase({SEEN}[{{{_DAY_S}s}}]))"
     arms = [f"({zero(seconds)} and {lately} >= {LIKELY_QUERIES * _DAY_S // seconds})" for seconds in (900, 3600)]

@@ -45,16 +45,20 @@ def _firing(alert: str, labels: Mapping[str, str]) -> str:
     return "ALERTS{" + ",".join(f'{name}="{value}"' for name, value in wanted.items()) + "}"
 
 
-def rules_of(*alerts: str, slos: Slos = OBJECTIVES, scale: float = 1.0) -> dict[str, Any]:
-    """The groups with nothing but these alerts and what is recorded for them."""
-    groups = alert_rules(slos, scale)["groups"] + collector_rules(scale)["groups"]
-    needed = "\n".join(rule["expr"] for group in groups for rule in group["rules"] if rule.get("alert") in alerts)
+def rules_of(*alerts: str, slos: Slos = OBJECTIVES, severity: str = "") -> dict[str, Any]:
+    """The groups with nothing but these alerts (of a severity) and what is recorded for them."""
+    groups = alert_rules(slos)["groups"] + collector_rules()["groups"]
+
+    def wanted(rule: Mapping[str, Any]) -> bool:
+        return rule.get("alert") in alerts and severity in {"", rule["labels"]["severity"]}
+
+    needed = "\n".join(rule["expr"] for group in groups for rule in group["rules"] if wanted(rule))
     for _ in range(2):  # what is recorded of what is recorded
         names = set(re.findall(r"\brag:[\w:]+", needed))
         needed += "\n".join(r["expr"] for group in groups for r in group["rules"] if r.get("record") in names)
     kept = []
     for group in groups:
-        rules = [r for r in group["rules"] if r.get("alert") in alerts or r.get("record") in names]
+        rules = [r for r in group["rules"] if wanted(r) or r.get("record") in names]
         if rules:
             kept.append({**group, "rules": rules})
     return {"groups": kept}
@@ -66,12 +70,16 @@ def check(
     series: Mapping[str, Sequence[float | None]],
     looks: Iterable[Look],
     *,
-    interval_s: int = 60,
+    sample_s: int = 60,
+    evaluate_s: int | None = None,
 ) -> None:
-    """Fails with promtool's words where a look sees something else. A value an interval; None: it was not scraped."""
+    """Fails with promtool's words where a look sees something else. A value a sample; None: it was not scraped.
+
+    promtool reads 10,000 samples at once and no more: a week a minute is too many.
+    """
     (folder / "rules.yml").write_text(yaml.safe_dump(dict(rules), width=1_000_000))
     test = {
-        "interval": f"{interval_s}s",
+        "interval": f"{sample_s}s",
         "input_series": [{"series": name, "values": notation(values)} for name, values in series.items()],
         "promql_expr_test": [
             {
@@ -82,7 +90,7 @@ def check(
             for expr, at_s, yields in looks
         ],
     }
-    whole = {"rule_files": ["rules.yml"], "evaluation_interval": f"{interval_s}s", "tests": [test]}
+    whole = {"rule_files": ["rules.yml"], "evaluation_interval": f"{evaluate_s or sample_s}s", "tests": [test]}
     (folder / "test.yml").write_text(yaml.safe_dump(whole, width=1_000_000))
     done = subprocess.run(
         [promtool(), "test", "rules", "test.yml"], cwd=folder, capture_output=True, text=True, timeout=120
