@@ -26,6 +26,7 @@ from ragwatch.monitoring.rules import RECORDED, alert_rules, recording_rules, to
 from ragwatch.monitoring.slo import BUNDLED, load_slos, slos_of
 from tests.support.paths import ROOT
 from tests.support.promtool import promtool
+from tests.support.rules_on import Look, check
 
 PANELS = [(board, panel) for board in BOARDS for panel in board.panels]
 KNOWN = {
@@ -78,11 +79,45 @@ def test_a_dashboard_fits_and_survives_grafanas_own_reader(board: Board) -> None
     named = re.findall(r"\{\{(\w+)\}\}", change["titleFormat"] + change["textFormat"]) + change["tagKeys"].split(",")
     assert sorted(named) == sorted([*labels, "version"]), "a mark says everything that may have changed"
     for panel in held["panels"]:
+        if panel["type"] == "heatmap":
+            asked = next(p for p in board.panels if p.title == panel["title"])
+            assert panel["options"]["yAxis"]["unit"] == asked.unit, "the axis is what was measured"
+            assert panel["options"]["cellValues"]["unit"] == "reqps"
+            assert panel["fieldConfig"]["defaults"]["unit"] == "reqps", "the field is the cells'"
         if panel["type"] == "state-timeline":
             assert panel["fieldConfig"]["defaults"]["color"] == {"mode": "thresholds"}
             assert panel["fieldConfig"]["defaults"]["mappings"][0]["options"], "a state has a name"
     links = {panel.link for panel in board.panels if panel.link}
     assert links <= {other.uid for other in BOARDS}
+
+
+def test_what_changed_is_what_no_agent_said_a_moment_ago(tmp_path: Path) -> None:
+    """A second agent that reports the version that the first one reports is no deployment."""
+    query = CHANGES.replace("$__rate_interval", "10m")
+    for name in ("service", "environment", "version"):
+        query = query.replace(f"${name}", ".*")
+
+    def said(version: str, instance: str) -> str:
+        return f'rag_app_info{{service="bot",environment="prod",version="{version}",instance="{instance}"}}'
+
+    runs: list[float | None] = [1] * 60
+    series = {
+        said("1", "a"): runs,
+        said("1", "b"): [*[None] * 20, *runs[:40]],
+        said("2", "b"): [*[None] * 50, *runs[:10]],
+    }
+    looks = [Look(query, minute * 60, yields) for minute, yields in ((25, False), (45, False), (55, True))]
+    check(tmp_path, {"groups": []}, series, looks)
+
+
+def test_the_agents_own_dashboard_tells_agents_apart_and_resilience_services() -> None:
+    for board, panel in PANELS:
+        for target in panel.targets:
+            if board.uid == "ragwatch-itself":
+                assert "instance" in target.legend or "service" in target.legend, panel.title
+                assert "$instance" in target.expr, panel.title
+            if board.uid == "ragwatch-resilience":
+                assert "{{service}}" in target.legend, panel.title
 
 
 def test_what_the_catalogue_does_not_have_breaks_the_build() -> None:
@@ -276,6 +311,8 @@ def test_every_kpi_is_on_a_dashboard_or_recorded_or_it_is_said_why_not() -> None
     """A KPI that only the page has is one that an engineer has to look for."""
     shown = "\n".join(target.expr for _, panel in PANELS for target in panel.targets)
     shown = re.sub(r',(gen_ai_request_)?model=~"\$model"', "", shown)
+    shown = re.sub(r'(\{|,)instance=~"\$instance"', r"\1", shown).replace("{}", "").replace(",}", "}")
+    shown = re.sub(r"\b(service|instance), ", "", re.sub(r" by \((service|instance)\) \(", "(", shown))
     missing = {kpi.name for kpi in KPIS.values() if ask(kpi.name) not in shown}
     assert missing - set(RECORDED.values()) == {
         "hit_rate_at_k",  # see UNSHOWN

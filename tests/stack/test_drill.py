@@ -114,6 +114,7 @@ def filled(expression: str) -> str:
         ("$environment", ".*"),
         ("$version", ".*"),
         ("$model", ".*"),
+        ("$instance", ".*"),
     ):
         expression = expression.replace(name, value)
     return expression
