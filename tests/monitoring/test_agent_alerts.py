@@ -96,7 +96,7 @@ def test_old_losses_are_not_new_after_a_gap_and_the_first_loss_is(tmp_path: Path
         f'ragwatch_sdk_lost_total{{{lost},reason="queue_full",{A}}}': gap(7, 7),
         f'ragwatch_sdk_lost_total{{{lost},reason="odd",{A}}}': new,
         f'ragwatch_agent_dead_letters_total{{reason="decode",{A}}}': gap(7, 7),
-        f'ragwatch_agent_dead_letters_total{{reason="forward_400",{A}}}': new,
+        f'ragwatch_agent_dead_letters_total{{reason="forward_refused",{A}}}': new,
         f'ragwatch_agent_refused_total{{transport="http",reason="disk",{A}}}': gap(7, 7),
         f'ragwatch_agent_refused_total{{transport="http",reason="inbox_full",{A}}}': new,
     }
@@ -104,7 +104,7 @@ def test_old_losses_are_not_new_after_a_gap_and_the_first_loss_is(tmp_path: Path
     looks = [silent(alert, minute * 60) for alert in alerts for minute in (59, 121, 125, 130, 140, 150, 179)]
     looks += [
         fires("RagTelemetryLost", 182 * 60, service="bot", reason="odd"),
-        fires("RagwatchDeadLetters", 182 * 60, instance="a", reason="forward_400"),
+        fires("RagwatchDeadLetters", 182 * 60, instance="a", reason="forward_refused"),
         fires("RagwatchRefuses", 182 * 60, instance="a", reason="inbox_full"),
         *(silent(alert, 210 * 60) for alert in alerts),
     ]
