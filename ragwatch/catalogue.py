@@ -261,7 +261,8 @@ _DECLARED: Final = (
     Metric("ragwatch.agent.label_overflow", "counter", "{value}", "Label values over the bound, shown as other.", (
         Label("label", bound=50, meaning="which label"),), absent="no agent is scraped; 0 says that no label ran over"),
     Metric("ragwatch.build.info", "gauge", "", "Which ragwatch runs.", (
-        Label("version", bound=10, meaning="ragwatch's version"), Label("python", bound=10, meaning="Python's version")), combine="max",
+        Label("version", bound=10, meaning="ragwatch's version"), Label("python", bound=10, meaning="Python's version"),
+        Label("agent", bound=10, meaning="which agent, where it has an upstream: the same by whichever way it comes")), combine="max",
         absent="no agent is scraped: every other absence says nothing then"),
 )  # fmt: skip
 

@@ -37,7 +37,7 @@ class View:
         bounds = LabelBounds(total)
         for part in (self._kpis(), self._inbox_state(), self._forward_state()):
             bounds.add(total, part)
-        total.set_gauge("ragwatch.build.info", (__version__, platform.python_version()), 1.0)
+        total.set_gauge("ragwatch.build.info", (__version__, platform.python_version(), self._agent()), 1.0)
         return total
 
     def shown(self) -> State:
@@ -131,6 +131,18 @@ class View:
         finally:
             reader.close()
         return state
+
+    def _agent(self) -> str:
+        """Which agent this is; empty where it has no upstream, and its counts can come by one way only."""
+        path = self._directory / CONSUMERS["forward"]
+        if not path.exists():
+            return ""
+        try:
+            with _Reader(path) as connection:
+                held = store.read_meta(connection, "identity")
+        except sqlite3.Error:
+            return ""
+        return str(held[0]) if isinstance(held, list) else ""
 
     def _forward_state(self) -> State:
         path = self._directory / "forward.db"

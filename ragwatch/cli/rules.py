@@ -16,6 +16,7 @@ from ragwatch.errors import ConfigError, RagwatchError
 EPILOG = """examples:
   ragwatch rules > alerts.yml                          with the objectives of dashboards/slo.yaml
   ragwatch rules --slo my-slo.yaml > alerts.yml        with yours
+  ragwatch rules --runbooks https://example.org/rag > alerts.yml    alerts link to your copy of docs/runbooks.md
   ragwatch rules --recording > recording.yml
   ragwatch rules --collector > collector.yml           for the collector that runs otel-collector.yaml
   ragwatch rules --window-scale 0.01 > drill.yml       all windows a hundred times shorter
@@ -38,7 +39,10 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--collector", action="store_true", help="the alerts on a collector (otel-collector.yaml) instead"
     )
-    parser.add_argument("--runbooks", help="address of the runbooks page that alerts link to")
+    parser.add_argument(
+        "--runbooks",
+        help="where you serve the runbooks that alerts link to (default: docs/runbooks.md, its path in the repository)",
+    )
     parser.add_argument("--test-fire", metavar="NAME", help="send one alert of that name to Alertmanager")
     parser.add_argument("--alertmanager", default="http://127.0.0.1:9093", help="with --test-fire")
     parser.add_argument("--service", default="test-fire", help="with --test-fire: the alert's service")

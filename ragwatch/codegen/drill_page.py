@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ragwatch.monitoring import drill
-from ragwatch.monitoring.rules import SHORTEST_S, window
+from ragwatch.monitoring.alert import SHORTEST_S, window
 
 _PAGE = """# A drill
 

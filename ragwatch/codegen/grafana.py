@@ -15,6 +15,10 @@ DATASOURCE = "${datasource}"
 NEEDED = "pip install 'grafana-foundation-sdk==1769699379!11.6.0' (make venv does)"
 
 
+CELLS = "reqps"
+"""The unit of a heatmap's cells: how many a second."""
+
+
 def dashboard_json(board: Board) -> str:
     """The dashboard as the text of its file; ``RagwatchError`` where the library is missing."""
     try:
@@ -157,6 +161,9 @@ def _panel(panel: Panel) -> Any:
             [builders.DashboardLink("Why?").type(models.DashboardLinkType.LINK).url(f"/d/{panel.link}").keep_time(True)
              .include_vars(True)]
         )  # fmt: skip
+    if panel.kind == "heatmap":  # the field's unit is that of the cells; the axis has its own
+        axis = heatmap.YAxisConfig().unit(panel.unit) if panel.unit else heatmap.YAxisConfig()
+        made = made.unit(CELLS).y_axis(axis).cell_values(heatmap.CellValues().unit(CELLS))
     if panel.kind == "timeseries":
         made = made.fill_opacity(25 if panel.stacked else 8).show_points(shared.VisibilityMode.NEVER)
         made = made.legend(

@@ -7,10 +7,12 @@ from typing import Any
 from ragwatch.catalogue import ENVIRONMENT, METRICS, SERVICE, Label, Metric, metric, prometheus_name
 from ragwatch.catalogue_kpis import GROUPS, Kpi
 from ragwatch.kpi.zeros import RULES, Zeros
+from ragwatch.monitoring.alert import window
 from ragwatch.monitoring.kpis import BY, ask
 from ragwatch.monitoring.promql import BUDGET_LEFT
-from ragwatch.monitoring.rules import RECORDED, budget_left, events, window
+from ragwatch.monitoring.rules import RECORDED
 from ragwatch.monitoring.slo import BUNDLED, slos_of
+from ragwatch.monitoring.slo_rules import COUNTED_S, SLOW_GROUP_S, budget_left, events
 
 _HEAD = """# Metrics and KPIs
 
@@ -44,7 +46,12 @@ _INTERVALS = {
 _BUDGETS = """### Error budgets
 
 How much of each objective's budget is left over the objectives' window: 1 nothing bad yet, 0 all used, below 0 missed.
-`ragwatch rules` records it as `{name}`, by objective, service and environment. With the bundled objectives:
+`ragwatch rules` records it as `{name}`, by objective, service and environment, every {every}: of counts
+of {counted} each (`rag:slo_bad:increase{counted}`, `rag:slo_events:increase{counted}`), since a month of samples is
+too much to read. So it is {every} old at most, what happened while Prometheus was away is not in it, and it begins
+when the rules are loaded. Each event is in two of those counts, so that one evaluation that is missed loses none; in
+a share that is as good as one. An agent's restart changes nothing: its counters go on. What it stands for, with the
+bundled objectives:
 
 {queries}
 """
@@ -92,7 +99,8 @@ def _budgets() -> str:
     slos = slos_of(BUNDLED, "the bundled objectives")
     span = window(slos.window_days * 86400)
     queries = [f"```promql\n{budget_left(slo, *events(slo, span))}\n```\n" for slo in slos.slos]
-    return _BUDGETS.format(name=BUDGET_LEFT, queries="\n".join(queries))
+    every, counted = window(SLOW_GROUP_S), window(COUNTED_S)
+    return _BUDGETS.format(name=BUDGET_LEFT, queries="\n".join(queries), every=every, counted=counted)
 
 
 def _metric(declared: Metric) -> str:

@@ -14,9 +14,9 @@ from ragwatch.monitoring.pictures import Series, filled, named
 from ragwatch.monitoring.promql import budget_left
 from ragwatch.monitoring.promql_eval import Samples, Shown, evaluate
 from ragwatch.monitoring.promql_tree import parse
-from ragwatch.monitoring.rules import budget_left as computed
-from ragwatch.monitoring.rules import events
 from ragwatch.monitoring.slo import BUNDLED, Slos, slos_of
+from ragwatch.monitoring.slo_rules import budget_left as computed
+from ragwatch.monitoring.slo_rules import events
 
 PERIOD_S = 1.0
 POINTS = 240

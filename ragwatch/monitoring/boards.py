@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ragwatch.catalogue import metric
 from ragwatch.monitoring.boards_operation import INGESTION_BOARD, ITSELF_BOARD, RESILIENCE_BOARD
 from ragwatch.monitoring.boards_quality import COST_BOARD, LATENCY_BOARD, overview, quality
 from ragwatch.monitoring.panels import Board
@@ -27,8 +28,10 @@ def boards(slos: Slos, service: str | None = None) -> tuple[Board, ...]:
 BOARDS: Final[tuple[Board, ...]] = boards(slos_of(BUNDLED, "the bundled objectives"))
 """With the bundled objectives."""
 _INFO = series("rag.app.info", scoped=True, version="=~$version")
-CHANGES: Final = f"({_INFO} == 1) unless ({_INFO} offset {RATE} == 1)"
-"""What changed: a series of ``rag.app.info`` that was not there a moment ago.
+_LABELS = tuple(label.prometheus for label in metric("rag.app.info").labels)
+_RUNS = f"max by ({', '.join(_LABELS)})"
+CHANGES: Final = f"({_RUNS} ({_INFO}) == 1) unless ({_RUNS} ({_INFO} offset {RATE}) == 1)"
+"""What changed: what ``rag.app.info`` says that nobody said a moment ago, whichever agent it comes from.
 
 The moment is never shorter than a step of the screen, else a month's view would step over most changes.
 """

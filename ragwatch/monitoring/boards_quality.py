@@ -5,8 +5,8 @@ from __future__ import annotations
 from ragwatch.monitoring.kpis import ask
 from ragwatch.monitoring.panels import NEUTRAL, Board, Level, Panel, Target, levels
 from ragwatch.monitoring.promql import budget_left, nonzero
-from ragwatch.monitoring.rules import MOST_BAD
 from ragwatch.monitoring.slo import NAMES, Slo, Slos
+from ragwatch.monitoring.slo_rules import MOST_BAD
 
 OVERVIEW, LATENCY, QUALITY, RESILIENCE, COST, INGESTION, ITSELF = (
     "ragwatch-overview", "ragwatch-latency", "ragwatch-quality", "ragwatch-resilience", "ragwatch-cost",
@@ -105,7 +105,7 @@ def overview(slos: Slos, service: str | None = None) -> Board:
                       "begins came with it: roll that back first.",
                       (Target(f"{ask('running', ('service', 'version', 'index_version', 'prompt_version', 'config_hash'), version='=~$version')} > 0",
                               "{{service}} {{version}}, index {{index_version}}, prompt {{prompt_version}}, config {{config_hash}}"),),
-                      "short", "state", 24, 5, NEUTRAL, names=((1, "runs"),)),
+                      "short", "state", 24, 5, NEUTRAL, names=((1, "runs"),), link=RESILIENCE),
             )),
         ),
     )  # fmt: skip
@@ -117,14 +117,14 @@ LATENCY_BOARD = Board(
     "Which step do people wait for?",
     (
         ("Queries", (
-            Panel("How long do queries take?", "Compare with the steps below. Dots are traces.", _latencies(), "s", width=12, low=0),
+            Panel("How long do queries take?", "Compare with the steps below. Dots are traces.", _latencies(), "s", width=12, low=0, link=RESILIENCE),
             Panel("How are they spread?", "Two bands mean two kinds of queries: with and without the cache, or one slow "
-                  "replica.", (Target(ask("latency_buckets"), "{{le}}"),), "s", "heatmap", 12),
+                  "replica.", (Target(ask("latency_buckets"), "{{le}}"),), "s", "heatmap", 12, link=RESILIENCE),
             Panel("Which step do queries wait for?", "Seconds of the critical path by step: they add up to the time of "
                   "all queries. Make the largest area smaller.",
-                  (Target(ask("critical_path"), "{{step}}"),), "s", width=12, stacked=True, low=0),
+                  (Target(ask("critical_path"), "{{step}}"),), "s", width=12, stacked=True, low=0, link=RESILIENCE),
             Panel("What share of a query is each step?", "The same as shares: a step that grows while the rest stays is where to look.",
-                  (Target(ask("critical_path_share"), "{{step}}"),), "percentunit", width=12, stacked=True, low=0, high=1),
+                  (Target(ask("critical_path_share"), "{{step}}"),), "percentunit", width=12, stacked=True, low=0, high=1, link=RESILIENCE),
         )),
         ("Steps", (
             Panel("How slow is each step?", "95 of 100 calls of the step are faster. The dots are traces: follow "
@@ -140,7 +140,7 @@ LATENCY_BOARD = Board(
                   (Target(ask("time_to_first_chunk", gen_ai_request_model=_MODEL), "p95 {{gen_ai_request_model}}"),), "s", low=0, link=COST),
             Panel("Does each cache help?", "Hits of all lookups, by cache. A fall to 0: its key changed or its store is "
                   "away; a slow fall: people ask other things.",
-                  (Target(ask("cache_hit_rate"), "{{cache}}"),), "percentunit", low=0, high=1),
+                  (Target(ask("cache_hit_rate"), "{{cache}}"),), "percentunit", low=0, high=1, link=COST),
         )),
     ),
     more={"model": ("rag.usage.calls", "model")},
@@ -160,7 +160,7 @@ def quality(slos: Slos, service: str | None = None) -> Board:
                       "time shown, by who judged. A wide band: too few judgements to say. A band below the target: see "
                       "what changed (the purple lines), then the worst queries (`ragwatch queries --bad`).",
                       _accuracy("retrieval_accuracy"), "percentunit", low=0, high=1, band=True,
-                      levels=levels(slos.accuracy_target, slos.accuracy_target - 0.1, low_is_bad=True)),
+                      levels=levels(slos.accuracy_target, slos.accuracy_target - 0.1, low_is_bad=True), link=INGESTION),
                 Panel("Are the answers right?", "The same for judged answers. Answers are worse while retrieval is as good: the prompt "
                       "or the model; both: retrieval.",
                       _accuracy("answer_accuracy"), "percentunit", low=0, high=1, band=True, link=COST),
@@ -169,10 +169,10 @@ def quality(slos: Slos, service: str | None = None) -> Board:
                       (Target(ask("judgements"), "{{target}} {{source}} {{verdict}}"),), "short", low=0, stacked=True),
                 Panel("What share of the right documents is found?", "Mean recall among the first k, of labelled queries. Low with a high "
                       "rank beside it: ask for more documents; low both: embedding, chunking, filters.",
-                      (Target(ask("recall_at_k"), "recall@{{k}} ({{source}})"),), "percentunit", width=12, low=0, high=1),
+                      (Target(ask("recall_at_k"), "recall@{{k}} ({{source}})"),), "percentunit", width=12, low=0, high=1, link=INGESTION),
                 Panel("How high does the first right one stand?", "Mean reciprocal rank of labelled queries: 100 % is always first, 50 % "
                       "second. A fall with the same recall: the reranker.",
-                      (Target(ask("mrr"), "MRR ({{source}})"),), "percentunit", width=12, low=0, high=1),
+                      (Target(ask("mrr"), "MRR ({{source}})"),), "percentunit", width=12, low=0, high=1, link=LATENCY),
             )),
             ("Without labels", (
                 Panel("Does it find nothing?", "Empty and below-threshold retrievals, of all that worked. A jump: "
@@ -182,20 +182,20 @@ def quality(slos: Slos, service: str | None = None) -> Board:
                 Panel("How many documents does it find?", "Mean and low end by data source; a step down is an index that lost "
                       "documents: see Ingestion, and what changed.",
                       (Target(ask("documents_per_retrieval"), "mean {{data_source}}"),
-                       Target(ask("documents_low_end"), "p10 {{data_source}}")), "short", low=0),
+                       Target(ask("documents_low_end"), "p10 {{data_source}}")), "short", low=0, link=INGESTION),
                 Panel("How sure is it?", "Medians of the best document's score, of the mean of the first ten, and of the first "
                       "minus the tenth: little between them, and the ranking says little. Of a distance less is better. A "
                       "diagnostic, never an accuracy: a new embedding model moves it without being worse.",
                       tuple(Target(ask(f"score_{name}"), f"{name} {{{{data_source}}}} ({{{{kind}}}})") for name in ("top", "mean", "spread")), "short"),
                 Panel("How are the best scores spread?", "Each band is a kind of retrieval: one that moves or appears where "
                       "nothing was deployed is a fallback, another index, or other questions; compare with what changed.",
-                      (Target(ask("score_buckets"), "{{le}}"),), "short", "heatmap"),
+                      (Target(ask("score_buckets"), "{{le}}"),), "short", "heatmap", link=INGESTION),
                 Panel("Does it return the same text twice?", "Duplicate chunks of all that were returned: the index holds copies, and "
                       "the model pays for them. Read the documents in again, with one id for each.",
                       (Target(ask("duplicate_share"), "{{data_source}}"),), "percentunit", low=0, link=INGESTION),
                 Panel("Does it answer without documents?", "Answers of a model that saw no document, of all answers: made up, or "
                       "from memory. Let the app say that it does not know, and see why retrieval found nothing.",
-                      (Target(ask("ungrounded_rate"), "without context"),), "percentunit", low=0),
+                      (Target(ask("ungrounded_rate"), "without context"),), "percentunit", low=0, link=INGESTION),
                 Panel("How old is what it serves?", "Median age of the documents as served, where they carry a date. A "
                       "line that climbs a day each day: nothing new gets in, see Ingestion.",
                       (Target(ask("document_age"), "{{data_source}}"),), "s", low=0, link=INGESTION),
@@ -212,7 +212,7 @@ COST_BOARD = Board(
         ("Cost", (
             Panel("What does it cost an hour?", "By model, of calls whose price is known (no figure: none is; set "
                   "`agent.prices`). A rise: more queries, longer prompts, or an expensive model; see below.",
-                  (Target(ask("cost", model=_MODEL), "{{model}}"),), "currencyUSD", width=12, stacked=True, low=0),
+                  (Target(ask("cost", model=_MODEL), "{{model}}"),), "currencyUSD", width=12, stacked=True, low=0, link=OVERVIEW),
             Panel("What does a good answer cost?", "Cost of all calls by the answers that are good, were all as good "
                   "as the judged ones, over the time shown, by who judged. A cheap model whose answers are bad is dear. "
                   "A rise with the same cost an hour: answers got worse, see Retrieval quality.",
@@ -221,15 +221,15 @@ COST_BOARD = Board(
         ("Tokens", (
             Panel("How many tokens go in and out?", "By kind. A rise of input alone: prompts or contexts grew.",
                   (Target(ask("tokens", ("gen_ai.token.type",), gen_ai_request_model=_MODEL), "{{gen_ai_token_type}}"),), "short", width=12,
-                  stacked=True, low=0),
+                  stacked=True, low=0, link=QUALITY),
             Panel("Which model uses them?", "Tokens a second by model. A model that nobody meant to use is a default that "
                   "changed.",
                   (Target(ask("tokens", ("gen_ai.request.model",), gen_ai_request_model=_MODEL), "{{gen_ai_request_model}}"),), "short",
-                  width=12, stacked=True, low=0),
+                  width=12, stacked=True, low=0, link=LATENCY),
             Panel("How many tokens has a call?", "95 of 100 calls have fewer. Input that climbs: conversations or contexts grow; "
                   "cut the documents or the history.",
                   (Target(ask("tokens_per_call", gen_ai_request_model=_MODEL), "{{gen_ai_request_model}} {{gen_ai_token_type}}"),), "short", width=12,
-                  low=0),
+                  low=0, link=QUALITY),
             Panel("Are the counts whole?", "Calls whose usage is known, of all. Below 100 % every sum above is too low: "
                   "streams without usage, or an instrumentor that does not say.",
                   (Target(ask("token_coverage", model=_MODEL), "{{model}}"),), "percentunit", width=12, low=0, high=1,

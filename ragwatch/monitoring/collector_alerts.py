@@ -2,16 +2,18 @@
 
 Its metrics are not ragwatch's, so the catalogue does not have them: ``SIGNALS`` and the names here are those of collector
 0.155.0, and ``tests/stack/test_collector_alerts.py`` reads them from the real one. A counter of failures is not there
-before the first failure, so one that is new counts as grown.
+before the first failure, so one that is new counts as grown where the collector was scraped a window ago.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from ragwatch.monitoring.alerts import Alert
+from ragwatch.monitoring.alert import Alert, begun_anew
 
 SIGNALS: Final = ("spans", "metric_points", "log_records")
+
+_UP: Final = 'up{job="collector"} offset {w} == 1'
 
 
 def _grew(prefix: str, by: str) -> str:
@@ -19,7 +21,7 @@ def _grew(prefix: str, by: str) -> str:
     names = [f"{prefix}_{signal}" for signal in SIGNALS]
     parts = [
         f"sum by (instance, {by}) (increase({name}[{{w}}])) > 0 or "
-        f"(sum by (instance, {by}) ({name}) > 0 unless sum by (instance, {by}) ({name} offset {{w}}))"
+        f"sum by (instance, {by}) ({begun_anew(name, _UP)}) > 0"
         for name in names
     ]
     return " or ".join(f'label_replace({part}, "signal", "{signal}", "", "")' for part, signal in zip(
@@ -28,7 +30,8 @@ def _grew(prefix: str, by: str) -> str:
 
 COLLECTOR_ALERTS: Final = (
     Alert(
-        "RagCollectorDown", "page", 'up{job="collector"} == 0', 60, 120,
+        "RagCollectorDown", "page",
+        'up{job="collector"} == 0 or (up{job="collector"} offset {3600s} == 1 unless on (job) up{job="collector"})', 60, 120,
         "The collector {{ $labels.instance }} is not there: agents keep what they have on disk",
         "Prometheus cannot scrape the collector. Traces, logs and (in profile `full`) KPIs do not arrive; agents wait and keep "
         "everything on their own disks.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ragwatch.catalogue import metric
 from ragwatch.catalogue_kpis import Kpi, Part, kpi
 from ragwatch.errors import CatalogueError
-from ragwatch.monitoring.promql import RATE, increase, rate, series, share, student, total, wilson
+from ragwatch.monitoring.promql import RATE, TARGET, increase, rate, series, share, student, total, wilson
 
 RANGE = "$__range"
 """Grafana's time shown."""
@@ -107,13 +107,13 @@ class _Query:
         known = {label.prometheus for label in declared.labels}
         if declared.kind == "histogram":
             suffix = suffix or ("_sum" if part.added else "_count")
-        only = {name: value for name, value in self._only.items() if name in known}
+        only = {name: value for name, value in self._only.items() if name in known or name in TARGET}
         found = series(part.metric, suffix, scoped=self._scoped, **(matchers(part) | only))
         if declared.kind == "gauge":
             grown = found
         else:
             grown = increase(found, self._window) if self._kpi.sparse else rate(found, self._window)
-        held = tuple(label for label in by if label in known or label == "le")
+        held = tuple(label for label in by if label in known or label in {"le", *TARGET})
         if declared.combine == "max":
             return f"max by ({', '.join(held)}) ({grown})" if held else f"max({grown})"
         return total(grown, *held)

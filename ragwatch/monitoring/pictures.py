@@ -58,6 +58,7 @@ def filled(expression: str, service: str, seconds: float, step_s: float) -> str:
     for name, value in (
         ("$__rate_interval", f"{max(4, math.ceil(step_s * 4))}s"), ("$__range", f"{max(1, round(seconds))}s"),
         ("$service", service), ("$environment", ".*"), ("$version", ".*"), ("$model", ".*"),
+        ("$instance", ".*"),
     ):  # fmt: skip
         expression = expression.replace(name, value)
     return expression

@@ -10,6 +10,8 @@ RATE = "$__rate_interval"
 BUDGET_LEFT = "rag:slo_budget_left:ratio"
 """Recorded by the rules of `ragwatch rules`, by objective (label ``slo``)."""
 SCOPE = {"service": "=~$service", "environment": "=~$environment"}
+TARGET = ("job", "instance")
+"""The labels that a scrape gives to every series: of which agent it is."""
 _SUFFIXES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 
 
@@ -31,7 +33,7 @@ def series(name: str, suffix: str = "", *, scoped: bool = False, **labels: str) 
     known = {label.prometheus: label for label in declared.labels}
     held = {key: value for key, value in SCOPE.items() if scoped and key in known}
     for key, value in {**held, **labels}.items():
-        if key == "le" and suffix == "_bucket":
+        if key in TARGET or (key == "le" and suffix == "_bucket"):
             continue
         if key not in known:
             raise CatalogueError(f"{name} has no label {key!r}; it has {', '.join(known)}")

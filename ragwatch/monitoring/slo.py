@@ -16,13 +16,15 @@ from ragwatch.errors import ConfigError
 NAMES = ("availability", "latency", "retrieval")
 BUNDLED = {
     "slos": {
-        "availability": {"target": 0.99, "min_events": 20},
-        "latency": {"target": 0.95, "threshold_s": 5, "min_events": 20},
-        "retrieval": {"target": 0.95, "min_events": 30},
+        "availability": {"target": 0.99, "min_events": 20, "min_bad": 5, "min_bad_short": 2, "page_above": 0.1},
+        "latency": {"target": 0.95, "threshold_s": 5, "min_events": 20, "min_bad": 5, "min_bad_short": 2},
+        "retrieval": {"target": 0.95, "min_events": 30, "min_bad": 5, "min_bad_short": 2, "page_above": 0.2},
     },
     "accuracy": {"target": 0.7, "min_judgements": 100},
 }
 """What ``dashboards/slo.yaml`` holds; a test keeps the two alike."""
+_PAGE_ABOVE = {"availability": 0.1, "retrieval": 0.2}
+_MOST_ABOVE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,21 @@ class Slo:
     min_events: int = 20
     threshold_s: float | None = None
     service: str | None = None
+    min_bad: int = 5
+    min_bad_short: int = 2
+    at_once: float | None = None
+    """``page_above`` of the file."""
+
+    @property
+    def page_above(self) -> float:
+        """The share of bad events at which a symptom alert pages; where none is given, twice the budget at least.
+
+        >>> Slo("availability", 0.99).page_above, Slo("availability", 0.75).page_above
+        (0.1, 0.5)
+        """
+        if self.at_once is not None:
+            return self.at_once
+        return min(_MOST_ABOVE, max(_PAGE_ABOVE.get(self.name, 0.0), 2 * self.budget))
 
     @property
     def budget(self) -> float:
@@ -108,17 +125,39 @@ def slos_of(data: Any, source: str) -> Slos:
 def _slo(name: str, values: Any, base: Slo | None, source: str, service: str | None = None) -> Slo:
     path = f"services.{service}.{name}" if service else f"slos.{name}"
     held = _mapping(values, path, source)
-    _known(held, ("target", "min_events", *(("threshold_s",) if name == "latency" else ())), f"{path}.", source)
+    own = "threshold_s" if name == "latency" else "page_above"
+    _known(held, ("target", "min_events", "min_bad", "min_bad_short", own), f"{path}.", source)
     begun = replace(base, service=service) if base is not None else Slo(name, 0.99, service=service)
     if "target" not in held and base is None:
         raise ConfigError(f"{path}.target", "is missing: the share of events that must be good, as 0.99", source=source)
     target = _number(held.get("target", begun.target), f"{path}.target", source, low=0.5, high=0.99999)
-    events = int(_number(held.get("min_events", begun.min_events), f"{path}.min_events", source, low=1, high=1e9))
-    threshold = held.get("threshold_s", begun.threshold_s if base is not None else (5 if name == "latency" else None))
-    if threshold is not None and float(threshold) not in DURATION_BUCKETS:
-        edges = ", ".join(f"{edge:g}" for edge in DURATION_BUCKETS)
-        raise ConfigError(f"{path}.threshold_s", f"{threshold!r} is no edge of the buckets: {edges}", source=source)
-    return replace(begun, target=target, min_events=events, threshold_s=None if threshold is None else float(threshold))
+    events, bad, bad_short = (
+        int(_number(held.get(key, getattr(begun, key)), f"{path}.{key}", source, low=1, high=1e9))
+        for key in ("min_events", "min_bad", "min_bad_short")
+    )
+    at_once = begun.at_once
+    if held.get("page_above") is not None:
+        at_once = _number(held["page_above"], f"{path}.page_above", source, low=0.001, high=_MOST_ABOVE)
+    return replace(
+        begun, target=target, min_events=events, min_bad=bad, min_bad_short=bad_short, at_once=at_once,
+        threshold_s=_threshold(held.get("threshold_s", begun.threshold_s), f"{path}.threshold_s", source)
+        if name == "latency" else None,
+    )  # fmt: skip
+
+
+def _threshold(value: Any, path: str, source: str) -> float:
+    """What is slow: an edge of the duration's buckets, since only these are counted."""
+    threshold_s = _number(5 if value is None else value, path, source, low=0, high=1e9)
+    edges = ", ".join(f"{edge:g}" for edge in DURATION_BUCKETS)
+    if threshold_s > DURATION_BUCKETS[-1]:
+        longest = f"{DURATION_BUCKETS[-1]:g}"
+        raise ConfigError(
+            path, f"{value!r} is above the last edge of the buckets: what takes longer than {longest} s is not told "
+            f"apart, so nothing could be seen to be slower; take one of {edges}", source=source,
+        )  # fmt: skip
+    if threshold_s not in DURATION_BUCKETS:
+        raise ConfigError(path, f"{value!r} is no edge of the buckets: {edges}", source=source)
+    return threshold_s
 
 
 def _named(data: Any, path: str, source: str) -> dict[str, Any]:

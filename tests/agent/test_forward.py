@@ -36,6 +36,8 @@ def test_everything_arrives_once_over_http_and_grpc(tmp_path: Path) -> None:
                 assert len(set(ids(sink))) == len(ids(sink)) == 601
                 assert sink.counts()["traces"]["requests"] < 21, "small requests are joined"
                 wait_until(lambda sink=sink: "rag.query.duration" in sink.metrics(), 20)  # type: ignore[misc]
+                assert agent.metric("ragwatch_build_info") == 1
+                assert agent.metric("ragwatch_build_info", agent="") == 0, "which agent it is, by whichever way"
 
 
 def test_an_upstream_that_is_down_gets_everything_when_it_is_up(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ def test_the_agent_speaks_of_itself(agent: Agent) -> None:
     # how long a commit took is in the next one: whatever comes makes one, in whatever order tests run
     assert post(agent, "/v1/logs", b"\x0a\x00")[0] == 200
     wait_until(lambda: not missing(), what="everything that the agent says of itself")
+    assert agent.metric("ragwatch_build_info", agent="") == 1, "nothing goes upstream: it comes by one way"
 
 
 def test_health_and_readiness(agent: Agent) -> None:

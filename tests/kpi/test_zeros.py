@@ -40,7 +40,7 @@ def test_every_attribute_that_conventions_unpack_begins_at_zero() -> None:
 def test_a_healthy_agent_says_that_it_could_read_everything() -> None:
     state = State()
     state.series("ragwatch.build.info")
-    state.metrics["ragwatch.build.info"] = {("1", "3.13"): 1.0}
+    state.metrics["ragwatch.build.info"] = {("1", "3.13", ""): 1.0}
     fill(state)
     assert state.series("ragwatch.agent.unreadable") == {(name,): 0.0 for name in PACKED}
 

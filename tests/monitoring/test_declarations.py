@@ -26,6 +26,7 @@ from ragwatch.monitoring.rules import RECORDED, alert_rules, recording_rules, to
 from ragwatch.monitoring.slo import BUNDLED, load_slos, slos_of
 from tests.support.paths import ROOT
 from tests.support.promtool import promtool
+from tests.support.rules_on import Look, check
 
 PANELS = [(board, panel) for board in BOARDS for panel in board.panels]
 KNOWN = {
@@ -78,11 +79,45 @@ def test_a_dashboard_fits_and_survives_grafanas_own_reader(board: Board) -> None
     named = re.findall(r"\{\{(\w+)\}\}", change["titleFormat"] + change["textFormat"]) + change["tagKeys"].split(",")
     assert sorted(named) == sorted([*labels, "version"]), "a mark says everything that may have changed"
     for panel in held["panels"]:
+        if panel["type"] == "heatmap":
+            asked = next(p for p in board.panels if p.title == panel["title"])
+            assert panel["options"]["yAxis"]["unit"] == asked.unit, "the axis is what was measured"
+            assert panel["options"]["cellValues"]["unit"] == "reqps"
+            assert panel["fieldConfig"]["defaults"]["unit"] == "reqps", "the field is the cells'"
         if panel["type"] == "state-timeline":
             assert panel["fieldConfig"]["defaults"]["color"] == {"mode": "thresholds"}
             assert panel["fieldConfig"]["defaults"]["mappings"][0]["options"], "a state has a name"
     links = {panel.link for panel in board.panels if panel.link}
     assert links <= {other.uid for other in BOARDS}
+
+
+def test_what_changed_is_what_no_agent_said_a_moment_ago(tmp_path: Path) -> None:
+    """A second agent that reports the version that the first one reports is no deployment."""
+    query = CHANGES.replace("$__rate_interval", "10m")
+    for name in ("service", "environment", "version"):
+        query = query.replace(f"${name}", ".*")
+
+    def said(version: str, instance: str) -> str:
+        return f'rag_app_info{{service="bot",environment="prod",version="{version}",instance="{instance}"}}'
+
+    runs: list[float | None] = [1] * 60
+    series = {
+        said("1", "a"): runs,
+        said("1", "b"): [*[None] * 20, *runs[:40]],
+        said("2", "b"): [*[None] * 50, *runs[:10]],
+    }
+    looks = [Look(query, minute * 60, yields) for minute, yields in ((25, False), (45, False), (55, True))]
+    check(tmp_path, {"groups": []}, series, looks)
+
+
+def test_the_agents_own_dashboard_tells_agents_apart_and_resilience_services() -> None:
+    for board, panel in PANELS:
+        for target in panel.targets:
+            if board.uid == "ragwatch-itself":
+                assert "instance" in target.legend or "service" in target.legend, panel.title
+                assert "$instance" in target.expr, panel.title
+            if board.uid == "ragwatch-resilience":
+                assert "{{service}}" in target.legend, panel.title
 
 
 def test_what_the_catalogue_does_not_have_breaks_the_build() -> None:
@@ -122,7 +157,7 @@ def test_every_alert_says_how_bad_what_with_numbers_and_where_to_read_on() -> No
             assert rule["labels"]["severity"] in {"page", "ticket", "info"}
             assert rule["annotations"]["runbook_url"].rpartition("#")[2] in sections
             assert "$value" in rule["annotations"]["summary"] or rule["alert"] in {
-                "Watchdog", "RagwatchDown", "RagNoQueries",
+                "Watchdog", "RagwatchDown", "RagwatchGone", "RagServiceGone", "RagNoQueries",
             }  # fmt: skip
 
 
@@ -149,7 +184,7 @@ def test_a_service_may_have_targets_of_its_own() -> None:
 def test_a_service_that_may_be_slow_is_slow_by_its_own_objective() -> None:
     slos = slos_of({**BUNDLED, "services": {"bot": {"latency": {"threshold_s": 30}}}}, "test")
     rules = [r for g in alert_rules(slos)["groups"] for r in g["rules"] if r.get("alert") == "RagSlow"]
-    assert [re.findall(r"> (\d+) and sum", rule["expr"]) for rule in rules] == [["5"], ["30"]]
+    assert [re.findall(r">= (\d+) and sum", rule["expr"]) for rule in rules] == [["5"], ["30"]]
     assert 'unless on (service) label_replace(vector(1), "service", "bot"' in rules[0]["expr"]
     assert 'and on (service) label_replace(vector(1), "service", "bot"' in rules[1]["expr"]
 
@@ -157,7 +192,10 @@ def test_a_service_that_may_be_slow_is_slow_by_its_own_objective() -> None:
 def test_a_burn_rate_names_what_its_own_objective_is_about_and_fires_for_any_target() -> None:
     low = {name: {"target": 0.8} for name in ("availability", "latency", "retrieval")}
     rules = [
-        r for g in alert_rules(slos_of({"slos": low}, "test"))["groups"] for r in g["rules"] if "slo" in r["labels"]
+        r
+        for g in alert_rules(slos_of({"slos": low}, "test"))["groups"]
+        for r in g["rules"]
+        if "slo" in r.get("labels", ())
     ]
     asked = {"availability": "rag_query_errors", "latency": "rag_query_critical_path", "retrieval": "rag_retrieval_req"}
     for rule in rules:
@@ -182,7 +220,11 @@ def test_a_burn_rate_names_what_its_own_objective_is_about_and_fires_for_any_tar
         ({"slos": {"availability": {}}}, "slos.availability.target"),
         ({"slos": {"availability": {"target": 99}}}, "number from 0.5"),
         ({"slos": {"latency": {"target": 0.9, "threshold_s": 3}}}, "no edge of the buckets"),
+        ({"slos": {"latency": {"target": 0.9, "threshold_s": 300}}}, "nothing could be seen to be slower"),
         ({"slos": {"latency": {"target": 0.9, "treshold_s": 5}}}, "did you mean 'threshold_s'"),
+        ({"slos": {"latency": {"target": 0.9, "page_above": 0.5}}}, "page_above"),
+        ({"slos": {"retrieval": {"target": 0.9, "page_above": 1}}}, "slos.retrieval.page_above"),
+        ({"slos": {"retrieval": {"target": 0.9, "min_bad": 0}}}, "slos.retrieval.min_bad"),
         ({"slo": {}}, "did you mean 'slos'"),
         ([], "should be a mapping"),
         ({"accuracy": {"target": "high"}}, "accuracy.target"),
@@ -270,6 +312,8 @@ def test_every_kpi_is_on_a_dashboard_or_recorded_or_it_is_said_why_not() -> None
     """A KPI that only the page has is one that an engineer has to look for."""
     shown = "\n".join(target.expr for _, panel in PANELS for target in panel.targets)
     shown = re.sub(r',(gen_ai_request_)?model=~"\$model"', "", shown)
+    shown = re.sub(r'(\{|,)instance=~"\$instance"', r"\1", shown).replace("{}", "").replace(",}", "}")
+    shown = re.sub(r"\b(service|instance), ", "", re.sub(r" by \((service|instance)\) \(", "(", shown))
     missing = {kpi.name for kpi in KPIS.values() if ask(kpi.name) not in shown}
     assert missing - set(RECORDED.values()) == {
         "hit_rate_at_k",  # see UNSHOWN

@@ -157,7 +157,7 @@ def test_an_open_breaker_holds_back_the_error_rate_behind_it_and_no_other(alertm
         "RagErrorRate bot retrieve page": ["RagBreakerOpen"],
         "RagErrorRate bot generate page": [],
         "RagErrorRate shop page": [],
-        "RagRetryStorm bot page": ["RagBreakerOpen"],
+        "RagRetryStorm bot page": [],
         "RagEmptyRetrievals bot page": [],
         "Watchdog info": [],
     }
@@ -180,3 +180,18 @@ def test_without_an_open_breaker_nothing_is_held_back_and_an_outage_is_one_group
         for item in alertmanager.call("alerts/groups")
     ]
     assert sorted(groups) == [("page", "bot", 3), ("page", "shop", 1), ("ticket", "bot", 1)]
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(BUILD_TIMEOUT_S)
+def test_an_agent_that_is_down_holds_back_the_services_that_only_it_saw(alertmanager: Alertmanager) -> None:
+    held = alertmanager.fire(
+        {"alertname": "RagwatchDown", "severity": "page", "job": "ragwatch", "instance": "a"},
+        alert("RagServiceGone", job="ragwatch", instance="a"),
+        alert("RagServiceGone", service="shop", job="ragwatch", instance="b"),
+    )
+    assert held == {
+        "RagwatchDown page": [],
+        "RagServiceGone bot page": ["RagwatchDown"],
+        "RagServiceGone shop page": [],
+    }

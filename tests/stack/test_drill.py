@@ -114,6 +114,7 @@ def filled(expression: str) -> str:
         ("$environment", ".*"),
         ("$version", ".*"),
         ("$model", ".*"),
+        ("$instance", ".*"),
     ):
         expression = expression.replace(name, value)
     return expression
@@ -290,7 +291,9 @@ def test_the_other_alerts_fire_when_one_thing_of_the_recorded_calm_goes_wrong(
 
 def test_every_alert_is_fired_by_an_act_or_by_a_change() -> None:
     fired = {item.alert for item in drill.EXPECTED} | replay.CHANGES.keys() | {"Watchdog"}
-    assert fired == set(alert_names())
+    elsewhere = {"RagNoQueries", "RagwatchGone", "RagServiceGone"}  # a run is too short: tests/monitoring has them
+    assert fired.isdisjoint(elsewhere)
+    assert fired | elsewhere == set(alert_names())
 
 
 @pytest.mark.timeout(300)

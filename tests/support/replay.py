@@ -40,6 +40,7 @@ def recorded(played: Drill, rules: Mapping[str, str]) -> Series:
                 values.append(float(value))
     for values in found.values():
         values.extend([None] * (len(played.scrapes) - len(values)))
+    found["up", (("instance", "agent"), ("job", "ragwatch"))] = [1.0] * len(played.scrapes)
     return found
 
 
@@ -138,8 +139,8 @@ Change = Callable[[Series, int], None]
 
 def gone(series: Series, length: int) -> None:
     """Nothing is scraped any more."""
-    for values in series.values():
-        values[length:] = [None] * (len(values) - length)
+    for (name, _), values in series.items():
+        values[length:] = [0.0 if name == "up" else None] * (len(values) - length)
 
 
 def twice(series: Series, length: int) -> None:
@@ -147,6 +148,13 @@ def twice(series: Series, length: int) -> None:
     for (name, labels), values in list(series.items()):
         other = tuple(sorted({**dict(labels), "job": "collector"}.items()))
         series[name, other] = [*[None] * length, *values[length:]]
+
+
+def stuck(series: Series, length: int) -> None:
+    """The upstream takes nothing, and more waits each second."""
+    stop(series, length, "ragwatch_agent_forwarded_total")
+    for _, values in matching(series, "ragwatch_agent_lag", consumer="forward"):
+        values[length:] = [float(second + 1) for second in range(len(values) - length)]
 
 
 def behind(series: Series, length: int) -> None:
@@ -174,7 +182,10 @@ def bad(series: Series, length: int) -> None:
 
 CHANGES: dict[str, Change] = {
     "RagwatchDown": gone,
-    "RagNoQueries": stop,
+    "RagwatchForwardStuck": stuck,
+    "RagwatchRefuses": lambda series, length: grow(
+        series, length, "ragwatch_agent_refused_total", 1, reason="inbox_full"
+    ),
     "RagKpisTwice": twice,
     "RagwatchAgentBehind": behind,
     "RagCacheCollapse": no_hits,
