@@ -30,12 +30,14 @@ _FRAGMENTS: tuple[tuple[str, str], ...] = (
     ("permission", "auth"),
     ("forbidden", "auth"),
     ("credentials", "auth"),
+    ("accessdenied", "auth"),
     ("internalserver", "server_error"),
     ("servererror", "server_error"),
     ("serviceunavailable", "server_error"),
     ("badgateway", "server_error"),
     ("unavailable", "server_error"),
     ("overloaded", "server_error"),
+    ("notready", "server_error"),
     ("connect", "connection"),
     ("brokenpipe", "connection"),
     ("gaierror", "connection"),
@@ -51,7 +53,13 @@ _FRAGMENTS: tuple[tuple[str, str], ...] = (
     ("valueerror", "invalid_request"),
     ("typeerror", "invalid_request"),
 )
-_STATUS = re.compile(r"\b(?:error code|status(?: code)?|http(?:/\d(?:\.\d)?)?|code)\W{0,3}([1-5]\d\d)\b", re.IGNORECASE)
+_STATUS = re.compile(
+    r"\b(?:error code|status(?: code)?|http(?:/\d(?:\.\d)?)?|code|response|error)\W{0,3}([1-5]\d\d)\b"
+    r"|^\W{0,2}([45]\d\d)\b|\berror occurred \((\d{3})\)",
+    re.IGNORECASE,
+)
+_NAMED = re.compile(r"\berror occurred \((\w{3,60})\)|\bStatusCode\.([A-Z_]{2,40})\b")
+"""What AWS' clients and gRPC's name in the message alone."""
 _CONTEXT = re.compile(r"context[_ ](?:length|window)|maximum context", re.IGNORECASE)
 _FILTER = re.compile(r"content[_ ](?:filter|policy)", re.IGNORECASE)
 _BY_STATUS = {400: "invalid_request", 401: "auth", 403: "auth", 404: "invalid_request", 408: "timeout",
@@ -67,6 +75,10 @@ def error_class(error_type: str | None, message: str | None = None) -> str:
     ('server_error', 'other', 'other')
     >>> error_class("BadRequestError", "This model's maximum context length is 8192 tokens")
     'context_length'
+    >>> error_class("ClientError", "An error occurred (ThrottlingException) when calling the Converse operation")
+    'rate_limited'
+    >>> error_class("AioRpcError", "<RPC terminated with status = StatusCode.UNAVAILABLE"), error_class("X", "429 Slow")
+    ('server_error', 'rate_limited')
     """
     named = _of_name(error_type or "")
     if message and named in {"other", "invalid_request"}:
@@ -93,7 +105,11 @@ def _of_message(message: str) -> str | None:
     if _FILTER.search(head):
         return "content_filter"
     found = _STATUS.search(head)
-    return _of_status(int(found.group(1))) if found else None
+    if found:
+        return _of_status(int(found.group(found.lastindex or 0)))
+    named = _NAMED.search(head)
+    kind = _of_name(named.group(named.lastindex or 0)) if named else "other"
+    return None if kind == "other" else kind
 
 
 def _of_status(status: int) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 from ragwatch.assembly.node import Node
 from ragwatch.record import Document, Step
 
-_INNER_FIRST = frozenset({"data_source", "first_chunk_s", "response_model", "response_id"})
+_INNER_FIRST = frozenset({"model", "data_source", "first_chunk_s", "response_model", "response_id"})
 """Fields that the innermost span knows best: it is nearest to the store or the model."""
 _TAKEN = (
     "operation", "model", "response_model", "response_id", "provider", "input_tokens", "output_tokens", "cached_tokens",

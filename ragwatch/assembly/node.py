@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from ragwatch import semconv
@@ -130,9 +131,16 @@ class Node:
 
 def _is_clients(span: RawSpan, scope: str) -> bool:
     lowered = scope.lower()
-    if any(name in lowered for name in _FRAMEWORKS):
-        return False
-    return span.kind == _KIND_CLIENT or "instrumentation" in lowered or "openlit" in lowered
+    return not is_frameworks(scope) and (
+        span.kind == _KIND_CLIENT or "instrumentation" in lowered or "openlit" in lowered
+    )
+
+
+@lru_cache(maxsize=1024)
+def is_frameworks(scope: str) -> bool:
+    """Whether a scope is that of a framework's instrumentor, or of the framework itself."""
+    lowered = scope.lower()
+    return any(name in lowered for name in _FRAMEWORKS)
 
 
 def own_node(step: Step, origin: Origin, *, counted: bool) -> Node:

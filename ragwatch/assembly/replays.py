@@ -37,7 +37,8 @@ class Replays:
             if ended is not None and ended <= node.span.start_ns:
                 return True
         tokens = node.fields("generate").get("output_tokens")
-        return bool(tokens) and (node.span.end_ns - node.span.start_ns) / 1e9 < IMPOSSIBLE_S
+        lasted = (node.span.end_ns - node.span.start_ns) / 1e9
+        return bool(tokens) and 0 < lasted < IMPOSSIBLE_S  # a span of no time at all is a report of a call
 
     def _remember(self, key: tuple[str, str], end_ns: int) -> None:
         self._ends[key] = min(end_ns, self._ends.get(key, end_ns))

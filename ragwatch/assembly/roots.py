@@ -70,9 +70,18 @@ def _yield_by_name(top: Node) -> None:
                 continue  # a model may help to prepare what is written
             by_hand = "traceloop.entity.name" not in node.span.attributes
             on_top = by_hand and node.parent is None and not node.lost and bool(held & ANSWERING)
+            if node.role == "retrieve" and _RETRIEVER.search(_called(node)):
+                continue  # a class of retrievers may ask a model how to ask
             ours = any(other.own and other.role == node.role for other in node.below())
             if on_top or ours or held & _YIELDS.get(node.role, frozenset()):
                 node.role = OTHER if by_hand else WORKFLOW if node.seen.is_run else TASK
+
+
+_RETRIEVER = re.compile(r"[a-z0-9]Retriever(?:\.\w+)?$")
+
+
+def _called(node: Node) -> str:
+    return str(node.span.attributes.get("traceloop.entity.name") or node.span.name)
 
 
 def _fragments(tops: Sequence[Node]) -> set[int]:
@@ -96,7 +105,7 @@ def _queries(node: Node) -> list[Node]:
     if node.is_step or node.role == EVALUATION or not _answers(node):
         return _topmost(other for other in node.below() if other.role == "query")
     if node.role in RUNS:
-        return [node]
+        return [node, *_leaked(node)]
     if _misses_its_run(node) and node.role in {TASK, OTHER}:
         return _below(node)
     own = _topmost(other for other in node.below() if other.role == "query")
@@ -110,6 +119,35 @@ def _queries(node: Node) -> list[Node]:
     if not outside and _is_batch(node, parts):
         return [query for part in parts for query in _queries(part)]
     return [node]
+
+
+def _leaked(run: Node) -> list[Node]:
+    """The runs of one instrumentor that are no part of the run they hang below: its context was still current.
+
+    They begin after it ended, or run beside it under its name (a batch begins its runs together).
+    """
+    found = _topmost(
+        other
+        for other in run.below()
+        if other.role in RUNS
+        and other.scope == run.scope
+        and other.origin == run.origin
+        and _answers(other)
+        and (other.span.start_ns >= run.span.end_ns or _is_twin(other, run))
+    )
+    return [query for other in found for query in (other, *_leaked(other))]
+
+
+def _is_twin(other: Node, run: Node) -> bool:
+    """Whether a run right below another of its name answers by itself while the other one does so too."""
+    if not other.seen.is_run or other.parent is not run or other.span.name != run.span.name or not _is_whole(other):
+        return False
+    return any(
+        node.role == "generate"
+        and node.span.start_ns < other.span.end_ns
+        and next(above for above in node.above() if above.role in RUNS) is run
+        for node in run.below()
+    )
 
 
 def _below(node: Node) -> list[Node]:

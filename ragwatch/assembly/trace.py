@@ -9,10 +9,11 @@ from ragwatch import semconv
 from ragwatch.assembly.collapse import collapse, whole_step
 from ragwatch.assembly.complete import complete, incomplete
 from ragwatch.assembly.node import Node, Origin, link
+from ragwatch.assembly.pairs import rejoin
 from ragwatch.assembly.roots import ANSWERING, of_a_query, settle_roles
 from ragwatch.conventions.keys import keys_of
 from ragwatch.conventions.own import hashed
-from ragwatch.conventions.read import QUERY_FIELDS, read_step
+from ragwatch.conventions.read import QUERY_FIELDS, STATUS_ERROR, read_step
 from ragwatch.conventions.registry import field_table
 from ragwatch.conventions.table import OTHER
 from ragwatch.record import QueryRecord, Step
@@ -32,7 +33,10 @@ class Made(NamedTuple):
 
 def assemble(nodes: Iterable[Node]) -> Made:
     """The queries and loose steps of one trace."""
+    nodes = list(nodes)
     tops = link(nodes)
+    if rejoin(other for top in tops for other in (top, *top.below())):
+        tops = link(nodes)
     everything = [other for top in tops for other in (top, *top.below())]
     roots = settle_roles(tops)
     collapsed = collapse(everything)
@@ -113,7 +117,30 @@ def _root_step(root: Node) -> Step:
     for name, key in (("question", semconv.QUESTION_LENGTH), ("answer", semconv.ANSWER_LENGTH)):
         if name in held:  # the text itself stays behind: the agent keeps no content
             extra[key] = len(held[name])
+    if step.outcome == "ok" and _failed_within(root):
+        step = step._replace(outcome="error")
     return step._replace(extra=extra)
+
+
+def _failed_within(root: Node) -> bool:
+    """Whether a run says that all is well, or nothing, though the run within it that ended last failed.
+
+    Some instrumentors give the outermost span of a run no status of its own. Where a model answered after it, or a tool
+    is around it, somebody caught the failure.
+    """
+    if not root.seen.is_run:
+        return False
+    runs = [
+        node
+        for node in root.below()
+        if node.seen.is_run
+        and node.scope == root.scope
+        and next((above for above in node.above() if above.is_step or above is root), None) is root
+    ]
+    last = max(runs, key=lambda node: (node.span.end_ns, -node.span.start_ns), default=None)
+    if last is None or last.span.status_code != STATUS_ERROR:
+        return False
+    return not any(node.role == "generate" and node.span.start_ns >= last.span.end_ns for node in root.below())
 
 
 def _placed(node: Node, root: Node) -> Step:

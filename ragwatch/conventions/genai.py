@@ -9,6 +9,7 @@ from __future__ import annotations
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import at, put_documents, unpack
 from ragwatch.conventions.table import (
+    CHAIN,
     TASK,
     WORKFLOW,
     Convention,
@@ -16,6 +17,7 @@ from ragwatch.conventions.table import (
     Row,
     Rule,
     flag,
+    given,
     number,
     text,
     whole,
@@ -26,7 +28,7 @@ _PROVIDER = "gen_ai.provider.name"
 DOCUMENTS = "gen_ai.retrieval.documents"
 NO_VENDORS = frozenset({"langchain", "llama_index", "llamaindex", "haystack", "langgraph", "crewai"})
 """Frameworks that call themselves the provider."""
-_STREAMS = ("gen_ai.request.stream", "gen_ai.is_streaming", "llm.is_streaming")
+_STREAMS = ("gen_ai.request.stream", "gen_ai.request.is_stream", "gen_ai.is_streaming", "llm.is_streaming")
 _CHUNKS = frozenset({"gen_ai.content.completion.chunk", "llm.content.completion.chunk"})
 _MODEL = frozenset({"generate", "embed", "rerank"})
 _GENERATES = frozenset({"generate"})
@@ -117,6 +119,8 @@ CONVENTION = Convention(
                 "invoke_workflow": WORKFLOW,
                 "execute_task": TASK,
                 "plan": TASK,
+                "workflow": CHAIN,
+                "tool": "tool",
                 "create_agent": TASK,
                 "vectordb": None,
             },
@@ -139,7 +143,7 @@ CONVENTION = Convention(
         Field("provider", ("gen_ai.provider.name", "gen_ai.system"), text),
         Field(
             "input_tokens", ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.usage.prompt_tokens"),
-            whole, _MODEL,
+            given, _MODEL,
         ),
         Field(
             "output_tokens",

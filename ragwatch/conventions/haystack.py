@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import at, mapping, put_documents
-from ragwatch.conventions.table import TASK, WORKFLOW, Convention, Row, text, whole
+from ragwatch.conventions.table import TASK, WORKFLOW, Convention, Row, given, text, whole
 
 TYPE = "haystack.component.type"
 INPUT = "haystack.component.input"
@@ -58,7 +58,7 @@ def _extract(row: Row, span: RawSpan, step: str) -> None:
     meta = meta or at(output.get("meta"), 0) or output.get("meta") or {}
     row["response_model"] = text(at(meta, "model"))
     usage = at(meta, "usage") or {}
-    row["input_tokens"] = whole(at(usage, "prompt_tokens"))
+    row["input_tokens"] = given(at(usage, "prompt_tokens"))
     if step == "generate":
         row["output_tokens"] = whole(at(usage, "completion_tokens"))
         row["cached_tokens"] = whole(at(usage, "prompt_tokens_details", "cached_tokens"))

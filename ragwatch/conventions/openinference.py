@@ -29,6 +29,7 @@ from ragwatch.conventions.table import (
     Row,
     Rule,
     cost,
+    given,
     number,
     text,
     whole,
@@ -49,7 +50,12 @@ _EMBEDS = frozenset({"embed"})
 
 
 def _refine(span: RawSpan) -> str | None:
-    """LlamaIndex' own node postprocessors and Haystack's writers are CHAIN spans that only their name tells."""
+    """LlamaIndex' own node postprocessors and Haystack's writers are CHAIN spans that only their name tells.
+
+    Haystack's prompt builders are LLM spans and call no model.
+    """
+    if span.name.endswith("PromptBuilder.run"):
+        return TASK
     if span.attributes.get(KIND) not in {"CHAIN", "chain"}:
         return None
     return (
@@ -197,7 +203,7 @@ CONVENTION = Convention(
         Field("response_model", ("llm.response.model_name",), text),
         Field("named_model", ("llm.model_name", "embedding.model_name", "reranker.model_name"), text),
         Field("provider", ("llm.provider", "llm.system"), text),
-        Field("input_tokens", ("llm.token_count.prompt",), whole, _GENERATES | _EMBEDS),
+        Field("input_tokens", ("llm.token_count.prompt",), given, _GENERATES | _EMBEDS),
         Field("output_tokens", ("llm.token_count.completion",), whole, _GENERATES),
         Field("cached_tokens", ("llm.token_count.prompt_details.cache_read",), whole),
         Field("reasoning_tokens", ("llm.token_count.completion_details.reasoning",), whole),

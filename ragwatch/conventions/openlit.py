@@ -5,10 +5,13 @@ from __future__ import annotations
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.table import Convention, Field, Row, cost, flag, number, text
 
+_STREAMS = ("gen_ai.request.stream", "gen_ai.request.is_stream")
+
 
 def _extract(row: Row, span: RawSpan, step: str) -> None:
     first = row.pop("server_first_token_s", None)
-    if step == "generate" and first is not None and flag(span.attributes.get("gen_ai.request.stream")):
+    attributes = span.attributes
+    if step == "generate" and first is not None and any(flag(attributes.get(key)) for key in _STREAMS):
         row.setdefault("first_chunk_s", first)  # of a call that does not stream it is the whole duration
 
 

@@ -58,6 +58,8 @@ def fields_of(span: RawSpan, seen: Seen, kind: str) -> Row:
             if RAISE:
                 raise
             unreadable["?"] += 1  # what nobody thought of costs its fields, never the span or the agent
+    if "output_tokens" in row and not row["output_tokens"] and row.get("input_tokens") is None:
+        del row["output_tokens"]  # filled in likewise: who knows one of the two knows both
     return row if None not in row.values() else {name: value for name, value in row.items() if value is not None}
 
 

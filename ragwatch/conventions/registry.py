@@ -11,7 +11,17 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from ragwatch.conventions import genai, handmade, haystack, openinference, openlit, openllmetry, vector_store
+from ragwatch.conventions import (
+    genai,
+    handmade,
+    haystack,
+    langfuse,
+    mlflow,
+    openinference,
+    openlit,
+    openllmetry,
+    vector_store,
+)  # fmt: skip
 from ragwatch.conventions.keys import Keys, keys_of
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.table import OTHER, SERVER, WORKFLOW, Convention, Field, Seen
@@ -22,7 +32,10 @@ MAX_KNOWN = 1024
 MAX_SAID = 1000
 """Characters of it that are worth remembering."""
 log = logging.getLogger("ragwatch")
-_FIRST = (openinference.CONVENTION, genai.CONVENTION, vector_store.CONVENTION, haystack.CONVENTION, openlit.CONVENTION)
+_FIRST = (
+    openinference.CONVENTION, genai.CONVENTION, langfuse.CONVENTION, mlflow.CONVENTION,
+    vector_store.CONVENTION, haystack.CONVENTION, openlit.CONVENTION,
+)  # fmt: skip
 _LAST = (openllmetry.CONVENTION, handmade.CONVENTION, openllmetry.TASKS)
 
 

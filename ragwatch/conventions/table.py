@@ -32,7 +32,10 @@ STRUCTURE = frozenset({WORKFLOW, CHAIN, TASK, STORE_READ, EVALUATION, SERVER, OT
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A span whose attribute ``key`` has one of ``values`` (compared in lower case) has that role; None goes on."""
+    """A span whose attribute ``key`` has one of ``values`` (compared in lower case) has that role; None goes on.
+
+    A value of several words (``retrieval my_docs``) may stand for its first.
+    """
 
     key: str
     values: Mapping[str, str | None]
@@ -41,7 +44,10 @@ class Rule:
 
     def role(self, value: object) -> str | None:
         """The role that this value of the attribute gives."""
-        return self.values.get(value.lower(), self.otherwise) if isinstance(value, str) else None
+        if not isinstance(value, str):
+            return None
+        said = value.lower()
+        return self.values.get(said if said in self.values else said.partition(" ")[0], self.otherwise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +153,15 @@ def whole(value: object) -> int | None:
     if isinstance(value, str) and len(value) < 20 and value.isascii() and value.isdigit():
         return int(value)
     return None
+
+
+def given(value: object) -> int | None:
+    """How many tokens a model was given: never none, so that 0 is what is filled in where nothing was said.
+
+    >>> given(7), given(0)
+    (7, None)
+    """
+    return whole(value) or None
 
 
 def number(value: object) -> float | None:

@@ -65,6 +65,31 @@ MILVUS = Environment(
     )
 )  # fmt: skip
 
+CLIENTS = Environment(
+    (
+        SDK, "anthropic", "mistralai<2", "cohere<6", "boto3", "opentelemetry-instrumentation-anthropic",
+        "opentelemetry-instrumentation-mistralai", "opentelemetry-instrumentation-cohere",
+        "openinference-instrumentation-bedrock",
+    )
+)  # fmt: skip
+LANGCHAIN = Environment(
+    (
+        SDK, "langchain", "langchain-classic", "langchain-openai", "httpx", "openinference-instrumentation-langchain",
+        "opentelemetry-instrumentation-langchain", "opentelemetry-instrumentation-openai",
+    )
+)  # fmt: skip
+OPENAI_AGENTS = Environment((SDK, "openai-agents", "openinference-instrumentation-openai-agents"))
+LLAMA_INDEX = Environment(
+    (
+        SDK, "llama-index-core", "llama-index-llms-openai", "llama-index-llms-openai-like",
+        "llama-index-embeddings-openai", "opentelemetry-instrumentation-llamaindex",
+        "opentelemetry-instrumentation-openai",
+    )
+)  # fmt: skip
+HAYSTACK_2 = Environment((SDK, "haystack-ai<3", "openinference-instrumentation-haystack"))
+SDKS = Environment((SDK, "langfuse", "logfire", "openai"))
+MLFLOW = Environment((SDK, "mlflow", "openai"))
+
 RECORDINGS: dict[str, tuple[Environment, tuple[str, ...]]] = {
     "openinference-langgraph": (LANGGRAPH, ("langgraph_app.py", "openinference")),
     "openllmetry-langgraph": (LANGGRAPH, ("langgraph_app.py", "openllmetry")),
@@ -82,6 +107,21 @@ RECORDINGS: dict[str, tuple[Environment, tuple[str, ...]]] = {
     "openllmetry-old-langchain-plus-openai": (OLD, ("old_names_app.py", "both")),
     "fastapi-qdrant-openllmetry": (STORES, ("stores_app.py", "qdrant")),
     "fastapi-chroma-openllmetry": (STORES, ("stores_app.py", "chroma")),
+    "openllmetry-anthropic": (CLIENTS, ("clients_app.py", "anthropic", "openllmetry")),
+    "openllmetry-mistral": (CLIENTS, ("clients_app.py", "mistral", "openllmetry")),
+    "openllmetry-cohere": (CLIENTS, ("clients_app.py", "cohere", "openllmetry")),
+    "openinference-bedrock": (CLIENTS, ("clients_app.py", "bedrock", "openinference")),
+    "double-openinference-langchain-served": (
+        LANGCHAIN,
+        ("langchain_app.py", "openinference+openai", "served", "masked"),
+    ),
+    "openllmetry-langchain-rich": (LANGCHAIN, ("langchain_app.py", "openllmetry", "", "masked")),
+    "openllmetry-llama-index-rich": (LLAMA_INDEX, ("llama_index_app.py", "openllmetry+openai", "masked")),
+    "openinference-openai-agents": (OPENAI_AGENTS, ("openai_agents_app.py", "openinference", "responses")),
+    "openinference-haystack-hybrid": (HAYSTACK_2, ("haystack_hybrid_app.py", "openinference")),
+    "langfuse-sdk": (SDKS, ("sdk_app.py", "langfuse")),
+    "logfire-sdk": (SDKS, ("sdk_app.py", "logfire")),
+    "mlflow-sdk": (MLFLOW, ("sdk_app.py", "mlflow")),
 }
 
 

@@ -16,7 +16,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 
 MAX_TEXT = 4000
-_HOME = (sys.prefix, str(Path(__file__).parent), str(Path.home()))
+_HOME = (sys.prefix, sys.base_prefix, str(Path(__file__).parent), str(Path.home()))
+
+_MACHINE = ("host.", "process.", "os.")
 
 
 class _Lines(SpanExporter):
@@ -61,7 +63,10 @@ def _request(spans: Sequence[ReadableSpan]) -> dict[str, Any]:
         key = (scope.name if scope else "", (scope.version if scope else None) or "")
         scopes.setdefault(key, []).append(_span(span))
     inner = [{"scope": {"name": name, "version": version}, "spans": held} for (name, version), held in scopes.items()]
-    resource = {"attributes": _attributes(dict(spans[0].resource.attributes)) if spans else []}
+    of_process = dict(spans[0].resource.attributes) if spans else {}
+    resource = {
+        "attributes": _attributes({key: value for key, value in of_process.items() if not key.startswith(_MACHINE)})
+    }
     return {"resourceSpans": [{"resource": resource, "scopeSpans": inner}]}
 
 

@@ -19,8 +19,8 @@ USAGE = {
     "prompt_tokens_details": {"cached_tokens": 64},
     "completion_tokens_details": {"reasoning_tokens": 5},
 }
-FAILURES = {"gpt-429": (429, "Rate limit reached"), "gpt-500": (500, "The server had an error"),
-            "gpt-401": (401, "Incorrect API key provided")}  # fmt: skip
+FAILURES = {"429": "Rate limit reached", "500": "The server had an error", "401": "Incorrect API key provided"}
+"""By what a model's name ends with."""
 
 
 class Stub(ThreadingHTTPServer):
@@ -52,14 +52,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.calls += 1
             number = self.server.calls
         time.sleep(0.01)
-        if model in FAILURES:
-            status, message = FAILURES[model]
-            self._json({"error": {"message": message, "type": "stub", "code": None}}, status)
+        failure = model.rpartition("-")[2]
+        if failure in FAILURES:
+            self._json({"error": {"message": FAILURES[failure], "type": "stub", "code": None}}, int(failure))
         elif self.path.endswith("/embeddings"):
             texts = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
             data = [{"object": "embedding", "index": at, "embedding": [0.1] * 8} for at in range(len(texts))]
             usage = {"prompt_tokens": 7 * len(texts), "total_tokens": 7 * len(texts)}
-            self._json({"object": "list", "model": model, "data": data, "usage": usage})
+            self._json({"id": f"embd-{number}", "object": "list", "model": model, "data": data, "usage": usage})
         elif asked.get("stream"):
             self._stream(asked, number)
         else:
@@ -84,7 +84,10 @@ class _Handler(BaseHTTPRequestHandler):
         head = self._head(asked["model"], number, "chat.completion.chunk")
         time.sleep(0.05)
         chunks = [
-            {**head, "choices": [{"index": 0, "delta": {"role": "assistant", "content": word + " "}}]}
+            {
+                **head,
+                "choices": [{"index": 0, "delta": {"role": "assistant", "content": word + " "}, "finish_reason": None}],
+            }
             for word in ANSWER.split()
         ]
         chunks.append({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
