@@ -11,7 +11,7 @@ import pytest
 from ragwatch.assembly.assembler import Assembler, Events
 from ragwatch.record import QueryRecord, Step
 from tests.support.captures import Came, Told, assembled
-from tests.support.foreign import CLIENT, MS, Spun, chat, oi, retriever, spans_of
+from tests.support.foreign import CLIENT, MS, SERVER, Spun, chat, oi, retriever, spans_of
 
 START_NS = 1_700_000_000_000 * MS
 
@@ -110,3 +110,56 @@ def test_however_many_wait_each_finds_its_own() -> None:
 
 def test_a_stream_of_minutes_is_found_too() -> None:
     assert generated(assembled(framework(0, 300_000) + client(10, 299_000))) == (1, 0)
+
+
+def beside(*calls: list[Came]) -> list[Came]:
+    """Calls right below one span of the app's own, each as the only span of its part."""
+    (app,) = moved(spans_of(Spun("POST /ask", kind=SERVER)), 0, 200)
+    raw = app.raw
+    return [
+        app,
+        *(came._replace(raw=came.raw._replace(trace_id=raw.trace_id, parent_id=raw.span_id)) for (came,) in calls),
+    ]
+
+
+def wrapped(start_ms: float, end_ms: float, **attributes: Any) -> list[Came]:
+    """A framework's model call by itself."""
+    return moved(spans_of(oi("LLM", "ChatOpenAI", llm__model_name="gpt-4o", **attributes)), start_ms, end_ms)
+
+
+def test_a_client_beside_the_frameworks_call_is_that_call() -> None:
+    told = assembled(beside(wrapped(0, 100), client(5, 95)))
+    assert generated(told) == (1, 0)
+    assert told.queries[0].steps[0].input_tokens == 120
+
+
+def test_calls_at_once_beside_one_another_each_find_their_own() -> None:
+    told = assembled(beside(wrapped(0, 100), wrapped(1, 100), client(5, 95), client(6, 95)))
+    assert generated(told) == (2, 0)
+    assert [step.input_tokens for step in told.queries[0].steps] == [120, 120]
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        (wrapped(0, 100), client(110, 190)),
+        (wrapped(0, 100), client(5, 95, "claude")),
+        (client(0, 100, gen_ai__response__id="a"), client(5, 95, gen_ai__response__id="b")),
+        (
+            wrapped(0, 100, output__value='{"id": "chatcmpl-aaaaa"}'),
+            client(5, 95, gen_ai__response__id="chatcmpl-bbbbb"),
+        ),
+    ],
+    ids=["later", "another model", "one instrumentor", "another answer"],
+)
+def test_what_is_another_call_stays_one(calls: tuple[list[Came], ...]) -> None:
+    assert generated(assembled(beside(*calls))) == (2, 0)
+
+
+def test_a_report_of_no_duration_is_of_the_call_before_it() -> None:
+    silent = moved(spans_of(chat()), 0, 50)
+    silent[0].raw.attributes.pop("gen_ai.usage.output_tokens")
+    told = assembled(beside(silent, moved(spans_of(chat(gen_ai__response__id="a")), 60, 60)))
+    assert generated(told) == (1, 0)
+    (step,) = told.queries[0].steps
+    assert (step.output_tokens, step.cache_result) == (17, None)

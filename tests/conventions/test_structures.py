@@ -365,3 +365,29 @@ def test_unknown_and_transport_spans_alone_are_nothing() -> None:
     told = assembled(spans_of(spun("work", {}, spun("GET", {"http.method": "GET"}, kind=CLIENT)), spun("tick")))
     assert (told.queries, told.loose) == ([], [])
     assert not told.tallies
+
+
+def run(name: str, *below: Spun, error: str | None = None) -> Spun:
+    """A run by OpenLLMetry."""
+    return Spun(f"{name}.workflow", {"traceloop.span.kind": "workflow"}, below, scope="llmetry", error=error)
+
+
+def test_a_run_that_begins_after_the_run_around_it_ended_is_a_query_of_its_own() -> None:
+    spans = spans_of(run("chain", retriever(), llm(), run("chain", retriever(), llm())))
+    outer = spans[0].raw
+    late = next(came.raw for came in spans[1:] if came.raw.name == outer.name)
+    spans[0] = spans[0]._replace(raw=outer._replace(end_ns=late.start_ns))
+    assert kinds(assembled(spans)) == [["retrieve", "generate"]] * 2
+
+
+def test_a_run_within_a_run_is_a_part_of_it() -> None:
+    assert kinds(made(run("outer", run("inner", retriever(), llm()), llm()))) == [["retrieve", "generate", "generate"]]
+    assert kinds(made(run("chain", run("chain", retriever(), llm()), llm()))) == [["retrieve", "generate", "generate"]]
+
+
+def test_a_run_whose_last_run_failed_has_failed_unless_somebody_answered() -> None:
+    failing = run("agent", llm(error="RateLimitError: slow"), error="RateLimitError: slow")
+    (record,) = made(run("whole", failing)).queries
+    assert (record.outcome, record.error_class) == ("error", "rate_limited")
+    (record,) = made(run("whole", failing, llm())).queries
+    assert record.outcome == "ok"
