@@ -21,6 +21,7 @@ _WEEK = f"[{{{_WEEK_S}s}}] offset {{{_DAY_S}s}}"
 SEEN: Final = series("rag.query.duration", "_count")
 EXPECTED_QUERIES: Final = 20
 """Where so many are expected, none at all is chance once in e^20 windows."""
+_QUERIES: Final = "rag:queries:increase"
 LIKELY_QUERIES: Final = 5
 """So many a window by the last day's traffic: one that comes in clumps has windows without any."""
 
@@ -94,7 +95,8 @@ def _baselines() -> dict[str, str]:
         part, whole = f"rag:{what}_good", f"rag:{what}_judged"
         found |= _baseline(part, good, 21600, "source") | _baseline(whole, every, 21600, "source")
         found |= _better(part, whole)
-    return found
+    queries = {f"{_QUERIES}6h": _over(SEEN, "[{21600s}]"), f"{_QUERIES}1d": _over(SEEN, f"[{{{_DAY_S}s}}]")}
+    return found | queries
 
 
 BASELINES: Final[dict[str, str]] = _baselines()
@@ -140,12 +142,14 @@ def silent() -> str:
     six hours and a day in any case, so that a small service's end is seen too, and one that nobody sees in the morning.
     """
 
-    def zero(seconds: int) -> str:
-        now, ago = (f"sum by (service, environment) (increase({SEEN}[{{{seconds}s}}]{before}))"
-                    for before in ("", f" offset {{{_WEEK_S}s}}"))  # fmt: skip
+    def zero(now: str, ago: str) -> str:
         return f"{now} == 0 and {ago} >= {EXPECTED_QUERIES}"
 
-    lately = f"sum by (service, environment) (increase({SEEN}[{{{_DAY_S}s}}]))"
-    arms = [f"({zero(seconds)} and {lately} >= {LIKELY_QUERIES * _DAY_S // seconds})" for seconds in (900, 3600)]
-    arms += [f"({zero(seconds)})" for seconds in (21600, _DAY_S)]
+    day = f"{_QUERIES}1d"
+    arms = [
+        f"({zero(_over(SEEN, span), _over(SEEN, f'{span} offset {{{_WEEK_S}s}}'))} "
+        f"and {day} >= {LIKELY_QUERIES * _DAY_S // seconds})"
+        for seconds, span in ((900, "[{900s}]"), (3600, "[{3600s}]"))
+    ]
+    arms += [f"({zero(name, f'{name} offset {{{_WEEK_S}s}}')})" for name in (f"{_QUERIES}6h", day)]
     return " or ".join(arms)

@@ -92,9 +92,12 @@ def check(
     }
     whole = {"rule_files": ["rules.yml"], "evaluation_interval": f"{evaluate_s or sample_s}s", "tests": [test]}
     (folder / "test.yml").write_text(yaml.safe_dump(whole, width=1_000_000))
-    done = subprocess.run(
-        [promtool(), "test", "rules", "test.yml"], cwd=folder, capture_output=True, text=True, timeout=120
-    )
+    for _ in range(2):  # on weeks of samples promtool missed one that was there, once in ten runs: it is asked again
+        done = subprocess.run(
+            [promtool(), "test", "rules", "test.yml"], cwd=folder, capture_output=True, text=True, timeout=120
+        )
+        if done.returncode == 0:
+            break
     assert done.returncode == 0, (done.stdout + done.stderr)[:5000]
 
 
