@@ -142,6 +142,8 @@ def _table(found: list[dict[str, Any]]) -> Any:
 
 
 def _follow(args: argparse.Namespace, source: Source, given: list[tuple[str, str]]) -> int:
+    if args.bundle is not None:
+        raise ConfigError("--follow", "nothing comes to a bundle: leave it out", source="the command line")
     known: dict[tuple[str, str], None] = {}
     try:
         _show_what_comes(args, source, given, known)
@@ -168,7 +170,9 @@ def _show_what_comes(
     first = True
     while True:
         try:
-            fresh = _fresh(source, rest, known, _limit(args.limit) if first else MAX_LIMIT, deep=bool(args.bad))
+            fresh = _fresh(source, rest, known, deep=first or bool(args.bad))
+            if first:  # what is older than these is known, and not shown
+                fresh = fresh[: _limit(args.limit)]
         except NoAnswer as error:
             if first:
                 raise
@@ -188,11 +192,11 @@ def _show_what_comes(
 
 
 def _fresh(
-    source: Source, rest: list[tuple[str, str]], known: dict[tuple[str, str], None], limit: int, *, deep: bool
+    source: Source, rest: list[tuple[str, str]], known: dict[tuple[str, str], None], *, deep: bool
 ) -> list[dict[str, Any]]:
     """The queries that were not seen before, the newest first; pages are read until one holds nothing new."""
     found: list[dict[str, Any]] = []
-    for page in _pages(source, rest, limit):
+    for page in _pages(source, rest, MAX_LIMIT):
         new = [query for query in page["queries"] if (query["trace_id"], query["span_id"]) not in known]
         found += new
         if len(new) < len(page["queries"]) and not deep:

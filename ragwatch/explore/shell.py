@@ -70,6 +70,8 @@ class Shell:
         self._open_other, self._assign = open_other, assign
         self._without_cache: dict[str, Any] = {}
         self.asked: list[Asked] = []
+        self.compared: list[Asked] = []
+        """Answers of other targets."""
         self._others: dict[str, Target] = {}
 
     def line(self, text: str) -> Asked | None:
@@ -178,6 +180,7 @@ class Shell:
         after = self._asker.ask(other, before.question, known, self._stream)
         self._stream("\n" if after.answer.text else "")
         self._draw(after)
+        self.compared.append(after)
         self._differ(before, after, (before.target, after.target))
 
     def _export(self, name: str) -> None:
@@ -188,7 +191,7 @@ class Shell:
             json.dumps(
                 {**asked.to_dict(), "record": asked.record and asked.record.to_dict()}, ensure_ascii=False, default=str
             )
-            for asked in self.asked
+            for asked in (*self.asked, *self.compared)
         ]
         try:
             path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -77,7 +77,7 @@ def ask(
             else:
                 answer.whole(result)
             query.answer(answer.text)
-    except Exception as error:  # noqa: BLE001  (the app's errors are a result)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (the app's errors are a result)
         answer.error = error
     answer.ended()
     return answer
@@ -102,7 +102,7 @@ async def ask_async(
                     query.relevant(sorted(relevant), k=K)
                 await _settle(target.call(question, **options), answer)
                 query.answer(answer.text)
-    except Exception as error:  # noqa: BLE001
+    except (Exception, SystemExit) as error:  # noqa: BLE001
         answer.error = error
     answer.ended()
     return answer

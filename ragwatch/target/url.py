@@ -19,6 +19,7 @@ QUESTION = "{question}"
 DEFAULT_BODY = '{"question": "{question}"}'
 SHOWN = 120
 MAX_BODY = 8 << 20
+MAX_CHUNK = 1024
 
 
 class UrlError(RagwatchError):
@@ -114,7 +115,7 @@ def _call(
             yield from _events(_lines(answer), mapped)
             return None
         if kind == "text/plain":
-            yield from (chunk.decode("utf-8", "replace") for chunk in answer.stream(4096))
+            yield from (chunk.decode("utf-8", "replace") for chunk in _chunks(answer))
             return None
         return _read(answer.read(MAX_BODY), mapped)
     finally:
@@ -159,9 +160,18 @@ def _events(lines: Iterator[str], mapped: Mapped) -> Iterator[Any]:
             yield found
 
 
+def _chunks(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """What comes, as it comes, chunked or not."""
+    if answer.chunked or answer.headers.get("content-encoding"):
+        yield from answer.stream(amt=None if answer.chunked else MAX_CHUNK)
+        return
+    while chunk := answer.read1(MAX_CHUNK):
+        yield chunk
+
+
 def _lines(answer: urllib3.BaseHTTPResponse) -> Iterator[str]:
     held = b""
-    for chunk in answer.stream(amt=None if answer.chunked else 1024):
+    for chunk in _chunks(answer):
         *whole, held = (held + chunk).split(b"\n")
         yield from (line.decode("utf-8", "replace").rstrip("\r") for line in whole)
     if held:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,10 @@ bad = ask(["doc-5", "doc-2"])
 ragwatch.feedback(bad, False)
 ragwatch.app_info(index_version="i-8")
 ragwatch.flush()
-print(good, bad)
+print("asked", good, bad, flush=True)
 """
+WAITS = APP + "input()"
+"""While it runs the agent knows what it runs now."""
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +59,12 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
             "OTEL_EXPORTER_OTLP_ENDPOINT": running.http_url,
             "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer s3cret",
         }
-        with Process.python("-c", APP, env=env) as app:
-            assert app.wait(30) == 0, app.output
-        source = RunningAgent(running.web_url, "s3cret")
-        wait_until(lambda: len(source.queries([])["queries"]) == 6, what="six queries")
-        wait_until(lambda: source.queries([("bad", "true")])["queries"], what="the judgement")
-        yield running
+        with Process.python("-c", WAITS, env=env) as app:
+            app.wait_line("asked", 30)
+            source = RunningAgent(running.web_url, "s3cret")
+            wait_until(lambda: len(source.queries([])["queries"]) == 6, what="six queries")
+            wait_until(lambda: source.queries([("bad", "true")])["queries"], what="the judgement")
+            yield running
 
 
 @pytest.fixture(params=["agent", "files"])
@@ -182,7 +185,6 @@ def test_follow_shows_what_comes_and_waits_for_an_agent_that_is_away(tmp_path: P
         agent.start()
         send(3)
         wait_until(lambda: len(follow.stdout) == 3, what=f"the third query: {follow.output}")
-        import signal
 
         follow.signal(signal.SIGINT)
         assert follow.wait() == 0
@@ -296,12 +298,34 @@ def test_the_log_line_is_the_one_that_the_sdk_wrote(agent: Agent, tmp_path: Path
     assert line.removeprefix("log line   ") == (tmp_path / "log").read_text().strip()
 
 
+def test_follow_begins_with_the_newest_and_shows_no_older_ones_later(tmp_path: Path) -> None:
+    from urllib.request import Request, urlopen
+
+    from benchmarks.workload import Requests
+
+    def send(number: int) -> None:
+        headers = {"Content-Type": "application/x-protobuf"}
+        urlopen(Request(f"{agent.http_url}/v1/traces", Requests(60).make(number), headers), timeout=10).close()
+
+    options = ("-m", "ragwatch.cli", "queries", "--follow", "--json", "--since", "36500d", "--limit", "2", "--agent")
+    with Agent(tmp_path) as agent:
+        send(1)
+        agent.wait_metric("rag_query_duration_seconds_count", 10)
+        with Process.python(*options, agent.web_url) as follow:
+            wait_until(lambda: len(follow.stdout) == 2, what=f"two queries: {follow.output}")
+            send(2)
+            wait_until(lambda: len(follow.stdout) >= 12, what=f"ten more: {follow.output}")
+            follow.signal(signal.SIGINT)
+            assert follow.wait() == 0
+            assert len(follow.stdout) == 13
+
+
 def test_follow_shows_a_query_when_it_is_found_bad_later(tmp_path: Path) -> None:
     with Agent(tmp_path) as agent:
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": agent.http_url}
         with Process.python("-c", APP, env=env) as app:
             assert app.wait(30) == 0, app.output
-        good = app.stdout[-1].split()[0]
+        good = app.stdout[-1].split()[1]
         judge = f"import ragwatch; ragwatch.init(service='bot'); ragwatch.feedback({good!r}, False); ragwatch.flush()"
         options = ("-m", "ragwatch.cli", "queries", "--follow", "--bad", "--agent", agent.web_url)
         with Process.python(*options) as follow:

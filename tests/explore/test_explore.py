@@ -77,7 +77,7 @@ def test_commands_change_what_is_asked_and_say_what_that_changed(tmp_path: Path)
             ("/docs 7", "7 (from /docs): is no rank: the answer has 3 documents"),
             ("/set topk=3", "did you mean 'top_k'?"),
             ("/agian", "did you mean /again?"),
-            ("/export all.jsonl", "all.jsonl: 2 questions and answers"),
+            ("/export all.jsonl", "all.jsonl: 3 questions and answers"),
         ):
             screen.type(typed)
             screen.shows(shown)
@@ -92,7 +92,8 @@ def test_commands_change_what_is_asked_and_say_what_that_changed(tmp_path: Path)
     assert read_questions(golden) == [Golden("why", frozenset({"doc-1", "doc-3"}))]
     assert load_golden(golden, {"doc-1", "doc-3"}) == [Golden("why", frozenset({"doc-1", "doc-3"}))]
     lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
-    assert [line["options"] for line in lines] == [{}, {"top_k": 3, "use_cache": False}]
+    assert [line["options"] for line in lines[:2]] == [{}, {"top_k": 3, "use_cache": False}]
+    assert lines[2]["target"] != lines[0]["target"], "what was compared is there too"
     assert lines[1]["record"]["trace_id"] == lines[1]["trace_id"]
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -122,6 +125,44 @@ def test_the_question_goes_where_the_mapping_says() -> None:
         {"messages": [{"role": "user", "content": 'a "b"'}], "k": 3},
         {"q": "a%20%22b%22"},
     ]
+
+
+class Slow(BaseHTTPRequestHandler):
+    """A server that sends a word at a time, and says how much there is by closing the connection."""
+
+    release = threading.Event()
+
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", self.path.strip("/").replace("-", "/", 1))
+        self.end_headers()
+        first, second = ("data: so\n\n", "data:  it is\n\n") if "event" in self.path else ("so", " it is")
+        self.wfile.write(first.encode())
+        assert self.release.wait(20), "the first word was not read before the second"
+        self.wfile.write(second.encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on standard error."""
+
+
+@pytest.mark.parametrize("kind", ["text-event-stream", "text-plain"])
+def test_a_word_is_there_when_it_was_sent(kind: str) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    Slow.release.clear()
+    target = url_target(Mapped(f"http://127.0.0.1:{server.server_port}/{kind}"))
+    try:
+        answer = ask(target, "why", {}, on_text=lambda _: Slow.release.set())
+    finally:
+        target.close()
+        server.shutdown()
+        server.server_close()
+    assert (answer.text, answer.error) == ("so it is", None)
+
+
+def test_an_app_that_leaves_is_an_error_of_the_app() -> None:
+    answer = ask(Target("test:f", lambda question: sys.exit(3)), "why", {})
+    assert isinstance(answer.error, SystemExit)
 
 
 @pytest.mark.parametrize("url", ["http://", "http://127.0.0.1:port/ask", "http://:80/ask"])
