@@ -7,6 +7,7 @@ import json
 import platform
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from ragwatch.cli.incident import STATE, IncidentFile
 from ragwatch.cli.source import RunningAgent
 from ragwatch.cli.top_window import services_of
 from ragwatch.kpi.state import State
-from tests.cli.test_queries import APP
+from tests.cli.test_queries import WAITS
 from tests.support.agent import Agent
 from tests.support.procs import Process
 from tests.support.wait import wait_until
@@ -44,15 +45,15 @@ import time; time.sleep(0.2); ragwatch.flush()
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     with Agent(tmp_path_factory.mktemp("agent")) as running:
-        for program in (APP, TEXT):
-            env = {"OTEL_EXPORTER_OTLP_ENDPOINT": running.http_url}
-            with Process.python("-c", program, env=env) as app:
-                assert app.wait(30) == 0, app.output
-        source = RunningAgent(running.web_url)
-        wait_until(lambda: len(source.queries([])["queries"]) == 7, what="seven queries")
-        wait_until(lambda: source.queries([("bad", "true")])["queries"], what="the judgement")
-        wait_until(lambda: source.state().series("rag.app.info"), what="what the app runs")
-        yield running
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": running.http_url}
+        with ExitStack() as apps:
+            apps.enter_context(Process.python("-c", WAITS, env=env)).wait_line("asked", 30)
+            apps.enter_context(Process.python("-c", TEXT + "input()", env=env))
+            source = RunningAgent(running.web_url)
+            wait_until(lambda: len(source.queries([])["queries"]) == 7, what="seven queries")
+            wait_until(lambda: source.queries([("bad", "true")])["queries"], what="the judgement")
+            wait_until(lambda: len(source.state().series("rag.app.info")) == 2, what="what the apps run")
+            yield running
 
 
 @pytest.fixture(scope="module")
