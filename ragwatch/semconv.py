@@ -205,5 +205,12 @@ CONTENT_PREFIXES: Final = (
     "haystack.component.output",
     "haystack.pipeline.input",
     "haystack.pipeline.output",
+    "langfuse.observation.input",
+    "langfuse.observation.output",
+    "langfuse.trace.input",
+    "langfuse.trace.output",
+    "mlflow.spanInputs",
+    "mlflow.spanOutputs",
+    "mlflow.chunk.",
 )
 CONTENT_SUFFIXES: Final = (".document.content", ".document.metadata", ".message.content", ".embedding.text")

@@ -21,7 +21,9 @@ LOSSES: Final = ("queue_full", "send_queue_full", "refused", "rejected", "shutdo
 PACKED: Final = (
     "output.value", "metadata", "invocation_parameters", "tag.tags", "document", "gen_ai.retrieval.documents",
     "gen_ai.input.messages", "gen_ai.output.messages", "traceloop.entity.input", "traceloop.entity.output",
-    "haystack.component.input", "haystack.component.output", "?",
+    "haystack.component.input", "haystack.component.output", "langfuse.observation.input",
+    "langfuse.observation.output", "langfuse.observation.usage_details", "langfuse.observation.cost_details",
+    "mlflow.spanInputs", "mlflow.spanOutputs", "mlflow.chat.tokenUsage", "mlflow.llm.cost", "?",
 )  # fmt: skip
 """The attributes that conventions unpack, as ``ragwatch.agent.unreadable`` names them; a test reads them there.
 
