@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from ragwatch.bench.chart import Line, area_chart, line_chart
-from ragwatch.bench.saturation import WAITING
+from ragwatch.bench.saturation import WAITING, called
 from ragwatch.bench.shown import estimate, figure, judged_of, rate, tick, time
 
 _CSS = """
@@ -202,7 +202,7 @@ def _knee(knee: Mapping[str, Any]) -> str:
     grew = knee["saturates"]
     if grew:
         said += (
-            f" <b>{escape(grew['step'])}</b> gives way: {time(grew['light_s'])} a query at a light load, "
+            f" <b>{escape(called(grew['step']))}</b> gives way: {time(grew['light_s'])} a query at a light load, "
             f"{time(grew['heavy_s'])} when broken."
         )
     if knee["headroom"] is not None:

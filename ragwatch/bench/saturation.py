@@ -9,6 +9,18 @@ WAITING = "waiting"
 LEAST_SHARE = 0.1
 
 
+_CALLED = {"waiting": "waiting for a free thread or the event loop", "query": "the app outside of its steps"}
+
+
+def called(step: str) -> str:
+    """What people call the step that gave way.
+
+    >>> called("query"), called("retrieve")
+    ('the app outside of its steps', 'retrieve')
+    """
+    return _CALLED.get(step, step)
+
+
 def grown(light: Mapping[str, Any], heavy: Mapping[str, Any]) -> list[tuple[str, float, float]]:
     """(step, seconds a query at a light load, at a heavy one), the one that grew most first.
 

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ragwatch.bench.saturation import called
 from ragwatch.bench.session import Session
 from ragwatch.bench.shown import estimate, figure, judged_of, rate, time
 from ragwatch.bench.usl import POOR_FIT
@@ -174,9 +175,8 @@ def _knee(knee: Mapping[str, Any]) -> Iterator[Text]:
         yield Text.assemble((f"knee: {knee['rate']:.4g}/s", "bold"), f"  ({', '.join(knee['slo'])} hold{until})")
     grew = knee["saturates"]
     if grew:
-        names = {"waiting": "waiting for a free thread or the event loop", "query": "the app outside of its steps"}
         yield Text.assemble(
-            ("gives way first: ", ""), (names.get(grew["step"], grew["step"]), "bold"),
+            ("gives way first: ", ""), (called(grew["step"]), "bold"),
             f"  ({time(grew['light_s'])} a query at a light load, {time(grew['heavy_s'])} when broken; "
             f"{grew['share']:.0%} of what all grew by)",
         )  # fmt: skip

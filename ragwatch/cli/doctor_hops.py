@@ -181,7 +181,10 @@ def _sent(found: dict[str, Any] | None, words: str) -> Check:
         return Check("query", "wrong", f"the SDK's process ended: {words}", "run it again with OTEL_LOG_LEVEL=debug")
     lost = ", ".join(f"{count} {what}" for what, count in found["telemetry"]["lost"].items())
     if not found["on"]:
-        return Check("query", "wrong", f"ragwatch is off in a fresh process: {words}", "unset OTEL_SDK_DISABLED")
+        if read_settings().disabled:
+            return Check("query", "wrong", "ragwatch is off in a fresh process", "unset OTEL_SDK_DISABLED")
+        said = "nothing traces in a fresh process: neither ragwatch nor another SDK was begun"
+        return Check("query", "wrong", said, 'ragwatch.init(service="…") at the start of the app')
     if not found["delivered"] or lost:
         return Check("query", "wrong", f"the SDK could not deliver a query: {lost or words}", "see the receiver above")
     return Check("query", "ok", f"the SDK delivered one, trace {found['trace_id']}")
@@ -246,6 +249,10 @@ def _steps(agent: RunningAgent, trace_id: str, wanted: list[str], service: str) 
     if missing:
         said = f"its query has no {', '.join(missing)}: spans were lost on the way"
         return Check("KPIs", "wrong", said, "docs/runbooks.md says what each reason of a loss means")
+    if not there:
+        said = f"it is a query of {service} without a step: what the app does for an answer is not seen"
+        how = "@ragwatch.retrieve and @ragwatch.generate around its steps, or an instrumentor of its libraries"
+        return Check("KPIs", "wrong", said, how)
     many = f"its step{'s' if len(there) != 1 else ''} {', '.join(there)}"
     return Check("KPIs", "ok", f"it is a query of {service} with {many}: ragwatch show {trace_id[:8]}")
 

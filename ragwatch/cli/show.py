@@ -196,7 +196,9 @@ def text_setting(record: QueryRecord) -> str | None:
 
     if record.question is not None or record.answer is not None:
         return None
-    said = next((name for step in record.steps if (name := convention_of(step))), None)
+    said = (record.extra or {}).get("convention")  # of whoever wrote the query's own span: it holds the text
+    if said is None and record.outcome == "incomplete":
+        said = next((name for step in record.steps if (name := convention_of(step))), None)
     return CONTENT.get(said, CONTENT["genai"])
 
 

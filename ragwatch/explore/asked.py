@@ -47,6 +47,12 @@ class Asked(NamedTuple):
         return next((step.documents for step in steps if step.step == "cache" and step.documents is not None), ())
 
     @property
+    def shows_documents(self) -> bool:
+        """Whether it is known which documents were found, be it none; an answer out of a cache may not say it."""
+        steps = [] if self.record is None else self.record.steps
+        return self.answer.documents is not None or any(step.documents is not None for step in steps)
+
+    @property
     def cache(self) -> str | None:
         """hit, miss, or None where no cache was asked."""
         steps = [] if self.record is None else self.record.steps

@@ -21,7 +21,10 @@ class Move(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """``gained`` are (id, rank) of what only the second has, ``lost`` of what only the first has."""
+    """``gained`` are (id, rank) of what only the second has, ``lost`` of what only the first has.
+
+    All three are empty, and ``unseen`` is true, where one of the two does not say which documents it had.
+    """
 
     gained: tuple[tuple[str, int], ...]
     lost: tuple[tuple[str, int], ...]
@@ -30,12 +33,15 @@ class Difference(NamedTuple):
     same_answer: bool
     seconds: tuple[float, float]
     cache: tuple[str | None, str | None]
+    unseen: bool = False
 
 
 def difference(before: Asked, after: Asked) -> Difference:
     """What ``after`` has that ``before`` had not, and the other way round."""
+    unseen = not (before.shows_documents and after.shows_documents)
     gained, lost, moved = of_ranks(
-        [document.id or "" for document in before.documents], [document.id or "" for document in after.documents]
+        [] if unseen else [document.id or "" for document in before.documents],
+        [] if unseen else [document.id or "" for document in after.documents],
     )
     return Difference(
         gained,
@@ -45,6 +51,7 @@ def difference(before: Asked, after: Asked) -> Difference:
         before.answer.text == after.answer.text,
         (before.answer.seconds, after.answer.seconds),
         (before.cache, after.cache),
+        unseen,
     )
 
 

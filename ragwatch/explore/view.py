@@ -77,7 +77,9 @@ class View:
             yield Line(f"  - {rank:>2}. {key}", "red")
         for move in found.moved:
             yield Line(f"    {move.before:>2}. → {move.after}. {move.id}", "yellow")
-        if not (found.gained or found.lost or found.moved):
+        if found.unseen:
+            yield Line("  documents that one of them does not show cannot be compared", "dim")
+        elif not (found.gained or found.lost or found.moved):
             yield Line("  the same documents in the same order")
         for step, was, now in found.steps:
             yield Line(f"  {'own time' if step == 'query' else step:<10} {self._time(was)} → {self._time(now)}")

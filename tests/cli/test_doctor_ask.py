@@ -27,6 +27,8 @@ APPS = {
     "good.py": "import ragwatch\nragwatch.init(service='good')" + STEPS,
     "elsewhere.py": "import os\nos.environ['OTEL_EXPORTER_OTLP_ENDPOINT'] = 'http://127.0.0.1:1'\n"
     "import ragwatch\nragwatch.init(service='elsewhere')" + STEPS,
+    "plain.py": "def answer(question): return 'so'",
+    "bare.py": "import ragwatch\nragwatch.init(service='bare')\ndef answer(question): return 'so'",
     "dies.py": "import ragwatch, os\nragwatch.init()\ndef answer(question): os._exit(3)",
     "foreign.py": """
 from opentelemetry import trace
@@ -95,6 +97,16 @@ def test_planted_an_app_that_fails_and_one_that_dies(agent: Agent, apps: Path) -
     checks, code = doctor(agent, apps, "dies:answer")
     assert (code, wrong(checks)) == (1, {"app"})
     assert "ended its process as it was asked: exit code 3" in checks["app"].said
+
+
+def test_planted_an_app_that_nothing_traces_and_one_that_has_no_steps(agent: Agent, apps: Path) -> None:
+    checks, code = doctor(agent, apps, "plain:answer")
+    assert (code, wrong(checks)) == (1, {"init", "query"})
+    assert "ragwatch.init(" in str(checks["query"].do)
+    checks, code = doctor(agent, apps, "bare:answer")
+    assert (code, wrong(checks)) == (1, {"KPIs"})
+    assert "it is a query of bare without a step" in checks["KPIs"].said
+    assert "@ragwatch.retrieve" in str(checks["KPIs"].do)
 
 
 def test_an_instrumentor_s_query_is_followed_too(agent: Agent, apps: Path) -> None:
