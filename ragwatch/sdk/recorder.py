@@ -92,7 +92,7 @@ class Recorder:
                 elif span.epoch is self.epoch:
                     self.finished(span)
             elif span.query is not None:
-                self._take(span, span.query)
+                self.take(span, span.query)
             if span.flags & 1 and self.exports_spans and span.epoch is self.epoch:
                 self.export(span)
             if self.on_ended is not None and span.flags & 1:
@@ -100,7 +100,7 @@ class Recorder:
         except Exception as error:  # noqa: BLE001  (guests behave)
             fault("ended", error)
 
-    def _take(self, span: Any, query: Any) -> None:
+    def take(self, span: Any, query: Any) -> None:
         """A span of another instrumentor ended within a query of ours: the worker will see what it is."""
         if query.end_ns or query.epoch is not self.epoch or span.epoch is not self.epoch:
             return

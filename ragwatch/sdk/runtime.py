@@ -78,6 +78,10 @@ class ForeignStep(StepApi):
     """A step whose span belongs to the app's own tracer provider."""
 
     end_ns = 0
+    kind_number = 1
+    flags = 1
+    parent_remote = False
+    dropped_attributes = 0
     status_number = 0
     status_message = ""
     steps: list[Any] | None = None
