@@ -100,9 +100,11 @@ def test_kpis_by_both_ways_at_once_are_said(stack: Stack) -> None:
 
     def firing() -> list[str]:
         return [
-            item["labels"]["service"]
+            item["labels"]["agent"]
             for item in stack.prometheus("alerts")["alerts"]
             if item["labels"]["alertname"] == "RagKpisTwice"
         ]
 
-    assert wait_until(firing, 20, what="RagKpisTwice to be pending") == ["python-docs"]
+    (agent,) = {item["metric"]["agent"] for item in stack.prometheus("query", query="ragwatch_build_info")["result"]}
+    assert agent, "an agent with an upstream says which one it is"
+    assert wait_until(firing, 20, what="RagKpisTwice to be pending") == [agent]
