@@ -119,8 +119,7 @@ class Pipeline:
         connection = self._store
         connection.execute("BEGIN IMMEDIATE")
         if self._reader.used_bytes() > MAX_SHARE * self._settings.max_inbox_bytes:
-            waiting = {pending[at : at + KEY_BYTES] for at in range(0, len(pending), KEY_BYTES)}
-            self._carried.take(rows, waiting, self._cursor, self._reader)
+            self._carried.take(rows, _keys(pending), self._cursor, self._reader)
         self._carried.drop(rows)
         lowest = self._carried.lowest(rows)
         store.write_cursor(connection, self._cursor, self._cursor + 1 if lowest is None else lowest)
@@ -151,7 +150,7 @@ class Pipeline:
         self._streams.load(self._store)
         self._cursor, keep_from = store.read_cursor(self._store)
         pending = store.read_meta(self._store, "pending") or b""
-        waiting = {pending[at : at + KEY_BYTES] for at in range(0, len(pending), KEY_BYTES)}
+        waiting = _keys(pending)
         for row in self._carried.rows():
             self._traces(row, only=waiting)
         at = keep_from - 1
@@ -296,6 +295,11 @@ class Pipeline:
     def _set_aside(self, row: Row, reason: str) -> None:
         self._count("ragwatch.agent.dead_letters", reason.split(":", 1)[0])
         self._dead.append((row, reason))
+
+
+def _keys(pending: bytes) -> set[bytes]:
+    """The ids of the spans that wait, each by itself."""
+    return {pending[at : at + KEY_BYTES] for at in range(0, len(pending), KEY_BYTES)}
 
 
 def _waiting(trace: OwnTrace, keys: set[bytes]) -> OwnTrace:

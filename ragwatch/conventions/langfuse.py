@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ragwatch.conventions.raw import RawSpan
-from ragwatch.conventions.shapes import at, mapping, put_documents, unpack
+from ragwatch.conventions.shapes import at, mapping, put_documents, question_in, unpack
 from ragwatch.conventions.table import (
     CHAIN,
     EVALUATION,
@@ -27,7 +27,6 @@ TYPE = "langfuse.observation.type"
 _OF = "langfuse.observation."
 INPUT, OUTPUT, USAGE, COST = f"{_OF}input", f"{_OF}output", f"{_OF}usage_details", f"{_OF}cost_details"
 FIRST_CHUNK = f"{_OF}completion_start_time"
-_QUESTIONS = ("question", "query", "input")
 _IN = ("prompt_tokens", "input_tokens", "promptTokens")
 _OUT = ("completion_tokens", "output_tokens", "completionTokens")
 _CACHED = ("input_cache_read", "input_cached_tokens", "cache_read_input_tokens")
@@ -48,7 +47,7 @@ def _extract(row: Row, span: RawSpan, step: str) -> None:
             put_documents(row, found)
     elif step == "query":
         held = mapping(attributes.get(INPUT), INPUT)
-        asked = at(held, "args", 0) or next((held[name] for name in _QUESTIONS if name in held), None)
+        asked = at(held, "args", 0) or question_in(held)
         row.setdefault("question", text(asked) or text(attributes.get(INPUT)))
         row.setdefault("answer", text(attributes.get(OUTPUT)))
 

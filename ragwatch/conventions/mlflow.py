@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.read_json import read_json
-from ragwatch.conventions.shapes import at, mapping, put_documents, unpack
+from ragwatch.conventions.shapes import at, mapping, put_documents, question_in, unpack
 from ragwatch.conventions.table import (
     CHAIN,
     EVALUATION,
@@ -66,12 +66,8 @@ def _extract(row: Row, span: RawSpan, step: str) -> None:
     elif step in {"generate", "embed"}:
         _called(row, span, step)
     elif step == "query":
-        asked = mapping(attributes.get(INPUTS), INPUTS)
-        row.setdefault("question", next((text(asked[name]) for name in _QUESTIONS if name in asked), None))
+        row.setdefault("question", text(question_in(mapping(attributes.get(INPUTS), INPUTS))))
         row.setdefault("answer", said(attributes.get(OUTPUTS)))
-
-
-_QUESTIONS = ("question", "query", "input")
 
 
 def _called(row: Row, span: RawSpan, step: str) -> None:

@@ -86,6 +86,18 @@ def at(value: Any, *path: str | int) -> Any:
     return value
 
 
+_QUESTIONS = ("question", "query", "input")
+
+
+def question_in(arguments: Mapping[str, Any]) -> Any:
+    """What a traced function was asked, by the usual names of its arguments; None where it has none of them.
+
+    >>> question_in({"k": 5, "query": "why?"}), question_in({"k": 5})
+    ('why?', None)
+    """
+    return next((arguments[name] for name in _QUESTIONS if name in arguments), None)
+
+
 def flattened(attributes: Mapping[str, Any], prefix: str) -> list[dict[str, Any]]:
     """The items of a list that was flattened into ``prefix.N.name`` attributes, in order.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ragwatch.monitoring.alert import Alert, begun_anew
+from ragwatch.monitoring.evidence import SEEN
 from ragwatch.monitoring.kpis import BY
 from ragwatch.monitoring.promql import TARGET, increase, series, total
 
@@ -14,7 +15,6 @@ _BUILD = series("ragwatch.build.info")
 _LOSSES = series("ragwatch.sdk.lost")
 _THERE: Final = f"{_BUILD} offset {{w}} or {_LOSSES} offset {{w}}"
 """What an agent shows from its first scrape on, and an SDK that sends its own metrics: who was there a window ago."""
-_SEEN = series("rag.query.duration", "_count")
 _LAG = series("ragwatch.agent.lag", consumer="forward")
 _DELIVERED = series("ragwatch.agent.forwarded", result="delivered")
 _BEHIND = 500
@@ -89,8 +89,8 @@ AGENT_ALERTS: Final = (
     ),
     Alert(
         "RagServiceGone", "page",
-        f"count by (service, environment, job, instance) ({_SEEN} offset {{w}}) unless on (service, environment) "
-        f"{_SEEN}", 3600, 600,
+        f"count by (service, environment, job, instance) ({SEEN} offset {{w}}) unless on (service, environment) "
+        f"{SEEN}", 3600, 600,
         "{{ $labels.service }} was seen an hour ago by {{ $labels.instance }} and is not seen now: nobody watches it",
         "The service's KPIs were there an hour ago and are not now: the agent that it sends to is away, or does not get through to "
         "its upstream. It ends by itself an hour after the KPIs ended.",
