@@ -10,7 +10,7 @@ from typing import Any
 
 from ragwatch.conventions.decode_json import decode_traces_json
 from ragwatch.conventions.raw import RawSpan
-from ragwatch.sdk.wire import ScopeKey, TraceEncoder
+from ragwatch.sdk.wire import CountedSteps, ScopeKey, TraceEncoder
 
 STEPS = ("cache", "embed", "retrieve", "rerank", "generate")
 
@@ -43,9 +43,9 @@ class Requests:
             step = (*STEPS, "query")[index]
             trace_id, root_id = _identity(query, 16), _identity(query << 8, 8)
             span_id = root_id if step == "query" else _identity(query << 8 | index + 1, 8)
-            found = attributes(query) | {"rag.step": step} | ({"ragwatch.counted": True} if counted else {})
+            found = attributes(query) | {"rag.step": step}
             held.append((ScopeKey("bench"), _span(step, trace_id, span_id, root_id, index, found)))
-        self._body = bytearray(_encoded(held, service))
+        self._body = bytearray(_encoded(held, service, counted=counted))
         self._places = _places_of(self._body)
 
     def make(self, number: int) -> bytes:
@@ -117,11 +117,12 @@ def _replayed(raw: RawSpan, ids: dict[bytes, int], first: int) -> Any:
     )  # fmt: skip
 
 
-def _encoded(held: list[tuple[ScopeKey, Any]], service: str) -> bytes:
+def _encoded(held: list[tuple[ScopeKey, Any]], service: str, *, counted: bool = False) -> bytes:
     encoder = TraceEncoder({"service.name": service, "deployment.environment.name": "bench"})
     groups: dict[ScopeKey, list[bytes]] = {}
     for scope, span in held:
-        groups.setdefault(scope, []).append(encoder.span(span))
+        first = CountedSteps()[span.attribute_map.pop("rag.step")] if counted else b""
+        groups.setdefault(scope, []).append(encoder.span(span, first))
     return encoder.request(groups.items())
 
 

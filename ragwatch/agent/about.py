@@ -1,6 +1,7 @@
 """``about.json``: what this agent is: versions, and its settings in force with their sources. Without secrets.
 
-Written as the agent starts, so that its files say it too when nobody runs any more.
+Written as the agent starts, by ``python -m ragwatch.agent.about``, so that its files say it too when nobody runs any
+more.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import platform
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -17,7 +19,8 @@ from time import time
 from typing import Any
 
 from ragwatch import __version__
-from ragwatch.config.agent_values import AgentValues
+from ragwatch.agent.process import say
+from ragwatch.config.agent_values import AgentValues, from_environment
 from ragwatch.config.urls import MASK, mask_url
 from ragwatch.errors import NoAnswer
 
@@ -100,3 +103,18 @@ def _shown(name: str, value: Any) -> Any:
     if name in _SECRETS:
         return None if value is None else MASK
     return mask_url(value) if isinstance(value, str) else value
+
+
+def main() -> int:
+    """Write what the agent with these settings is; without it, it works all the same."""
+    settings, sources = from_environment()
+    try:
+        write(settings.directory, about(settings, sources))
+    except OSError as error:
+        say("warning", f"{settings.directory / FILE} cannot be written: {error.strerror}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,12 +8,10 @@ import fcntl
 import ipaddress
 import os
 import sys
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TextIO
 
-from ragwatch.agent import about
 from ragwatch.agent.process import say
 from ragwatch.agent.supervisor import Supervisor, bind
 from ragwatch.config.agent_values import AgentValues, to_environment
@@ -32,22 +30,20 @@ def run_agent(settings: AgentValues, sources: Mapping[str, str]) -> int:
     lock = _own_directory(settings, sources)
     try:
         settings, web_socket = _choose_ports(settings, sources)
-        threading.Thread(target=_write_about, args=(settings, sources), daemon=True).start()
-        return asyncio.run(_run(settings, web_socket))
+        return asyncio.run(_run(settings, sources, web_socket))
     finally:
         lock.close()
 
 
-async def _run(settings: AgentValues, web_socket: object) -> int:
-    return await Supervisor(settings, web_socket).run()  # type: ignore[arg-type]
-
-
-def _write_about(settings: AgentValues, sources: Mapping[str, str]) -> None:
-    """Beside the start: looking through the libraries takes a quarter of a second."""
-    try:
-        about.write(settings.directory, about.about(settings, sources))
-    except OSError as error:
-        say("warning", f"{settings.directory / about.FILE} cannot be written: {error.strerror}")
+async def _run(settings: AgentValues, sources: Mapping[str, str], web_socket: object) -> int:
+    # a process of its own: looking through the libraries takes a quarter of a second, and 7 MB that would stay
+    describing = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "ragwatch.agent.about",
+        stdin=asyncio.subprocess.DEVNULL, env=to_environment(settings, sources),
+    )  # fmt: skip
+    code = await Supervisor(settings, web_socket).run()  # type: ignore[arg-type]
+    await describing.wait()
+    return code
 
 
 def _check_exposure(settings: AgentValues, sources: Mapping[str, str]) -> None:

@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Iterable
 
 from ragwatch.agent.inbox import JSON, InboxReader, Row
-from ragwatch.conventions.cut import cut_json, cut_protobuf
 
 MAX_SHARE = 0.25
 """Of the inbox' bound: how much of it rows that only wait may take before they are carried."""
@@ -44,6 +43,8 @@ class Carried:
 
     def take(self, rows: set[int], keep: set[bytes], cursor: int, reader: InboxReader) -> None:
         """Carry the older half of the rows that hold waiting spans (``keep``: trace and span ids, 24 bytes)."""
+        from ragwatch.conventions.cut import cut_json, cut_protobuf  # who only reads the store does without protobuf
+
         lowest = self.lowest(rows)
         if lowest is None:
             return

@@ -32,7 +32,7 @@ from ragwatch.conventions.decode_json import decode_traces_json, json_to_protobu
 from ragwatch.conventions.evaluation import Judgement, judgements
 from ragwatch.conventions.own_wire import OwnTrace
 from ragwatch.kpi.engine import Engine
-from ragwatch.kpi.otlp import data_points, from_request, log_records
+from ragwatch.kpi.otlp_in import data_points, from_request, log_records
 from ragwatch.record import QueryRecord, Step
 
 BATCH_BYTES = 2 << 20

@@ -24,7 +24,7 @@ from ragwatch.assembly.seen_spans import TRACE_ID_BYTES, SeenSpans, is_span_key
 from ragwatch.assembly.trace import assemble
 from ragwatch.assembly.waiting import WHOLE, Done, Waiting
 from ragwatch.conventions.own import step_name
-from ragwatch.conventions.own_wire import OwnTrace, own_trace
+from ragwatch.conventions.own_wire import OwnTrace, key_of, own_trace
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import take_unreadable
 from ragwatch.conventions.table import OTHER, SERVER
@@ -154,7 +154,7 @@ class Assembler:
         parts: list[bytes] = []
         for trace in self._traces.values():
             parts += [bytes.fromhex(step.trace_id + step.span_id) for step in (*trace.roots, *trace.steps)]
-            parts += [span.trace_id + span.span_id for span in trace.unread_roots + trace.unread]
+            parts += [key_of(raw) for raw in trace.unread_roots + trace.unread]
             parts += [node.key for node in trace.nodes]
             rows.update(trace.rows)
         return rows, b"".join(parts)
@@ -340,6 +340,8 @@ class Assembler:
                 del self._done[old]
         for node in trace.nodes:
             self._calls.remove(node)
+        if not trace.unread_roots:
+            trace.read()
         if trace.tells or (trace.nodes and trace.steps and not trace.roots and not trace.unread_roots):
             self._finish_mixed(trace, reason)
         elif trace.roots or trace.unread_roots:
@@ -381,7 +383,7 @@ class Assembler:
 
     def _finish_own(self, trace: Waiting) -> None:
         if self._events.counted is not None and not trace.roots and len(trace.unread_roots) == 1:
-            self._events.counted(trace.unread_roots[0].trace_id.hex(), trace.only_query)
+            self._events.counted(key_of(trace.unread_roots[0])[:TRACE_ID_BYTES].hex(), trace.only_query)
             return
         if trace.unread or trace.unread_roots:
             trace.read()

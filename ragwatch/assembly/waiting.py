@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ragwatch.assembly.complete import complete
 from ragwatch.assembly.node import Node, Origin
@@ -47,9 +47,9 @@ class Waiting:
         self.roots: list[Step] = []
         self.uncounted: list[str] = []
         """Own steps that their process has not counted."""
-        self.unread: list[Any] = []
+        self.unread: list[bytes] = []
         """Spans of own steps that their process has counted: most are never looked at."""
-        self.unread_roots: list[Any] = []
+        self.unread_roots: list[bytes] = []
         """The same of queries."""
         self.nodes: list[Node] = []
         """Everybody else's."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from google.protobuf.message import DecodeError as ProtobufError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from ragwatch.conventions.own_wire import MARK, OwnTrace, is_foreign, put_off, take
+from ragwatch.conventions.own_wire import MARK, OwnTrace, is_foreign, put_off, put_off_parsed, take
 from ragwatch.conventions.rare_fields import rare_fields
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.wire_bounds import Swollen, check_bounds
@@ -24,6 +24,8 @@ from ragwatch.conventions.wire_values import MAX_CACHED_LENGTH, attributes, name
 
 __all__ = ["DecodeError", "RawSpan", "ResourceSpans", "ResourceSteps", "Scope", "decode_steps", "decode_traces"]
 MAX_RESOURCES = 256
+MARK_WITHIN = 4096
+"""Where a request's first span says whether its process has counted it: then the others need no parsing either."""
 
 
 class DecodeError(ValueError):
@@ -53,6 +55,8 @@ class ResourceSteps(NamedTuple):
 
 
 _parse_request: Callable[[bytes], Any] = message_class("Request").FromString
+_parse_unread: Callable[[bytes], Any] = message_class("UnreadRequest").FromString
+_parse_span: Callable[[bytes], Any] = message_class("Span").FromString
 _parse_resource: Callable[[bytes], Any] = message_class("Resource").FromString
 _parse_scope: Callable[[bytes], Any] = message_class("Scope").FromString
 _new_span = tuple.__new__
@@ -75,20 +79,21 @@ def decode_traces(body: bytes) -> list[ResourceSpans]:
 def decode_steps(body: bytes) -> list[ResourceSteps]:
     """The same with ragwatch's own spans as steps already; only others are left among the spans of the scopes.
 
-    Steps that their process has counted are read when somebody asks for them, if the query's own span came with them.
+    Steps that their process has counted are read when somebody asks for them.
     """
     found = []
+    marked = MARK in body[:MARK_WITHIN]
     with _refusing():
-        for resource, groups in _cut(body):
+        for resource, groups in _cut(body, _parse_unread if marked else _parse_request):
             own: dict[bytes, OwnTrace] = {}
-            scopes = [(scope, _spans(messages, own)) for scope, messages in groups]
-            for trace in own.values():
-                if (
-                    trace.unread and not trace.unread_roots
-                ):  # it may wait for minutes: the whole request would stay in memory
-                    trace.read()
+            scopes = [(scope, _spans(_to_be_read(spans, own) if marked else spans, own)) for scope, spans in groups]
             found.append(ResourceSteps(resource, list(own.values()), scopes))
     return found
+
+
+def _to_be_read(encoded: Any, own: dict[bytes, OwnTrace]) -> list[Any]:
+    """The spans that cannot be put off, parsed."""
+    return [_parse_span(raw) for raw in encoded if not put_off(raw, own)]
 
 
 @contextmanager
@@ -99,7 +104,9 @@ def _refusing() -> Iterator[None]:
         raise DecodeError(f"no OTLP traces in protobuf: {error}") from error
 
 
-def _cut(body: bytes) -> list[tuple[dict[str, Any], list[tuple[Scope, Any]]]]:
+def _cut(
+    body: bytes, parse: Callable[[bytes], Any] = _parse_request
+) -> list[tuple[dict[str, Any], list[tuple[Scope, Any]]]]:
     """Each resource with its scopes and their messages of spans."""
     check_bounds(body)
     return [
@@ -107,7 +114,7 @@ def _cut(body: bytes) -> list[tuple[dict[str, Any], list[tuple[Scope, Any]]]]:
             _resource(b"".join(group.resource)),
             [(_scope(b"".join(inner.scope)), inner.spans) for inner in group.scope_spans],
         )
-        for group in _parse_request(body).resource_spans
+        for group in parse(body).resource_spans
     ]
 
 
@@ -119,7 +126,7 @@ def _spans(messages: Any, own: dict[bytes, OwnTrace] | None = None) -> list[RawS
         encoded = span.attributes[:]
         if own is not None and not is_foreign(encoded):
             if MARK in encoded:
-                put_off(span, encoded, own)
+                put_off_parsed(span, encoded, own)
             else:
                 rare = UnknownFieldSet(span)
                 take(span, encoded, rare_fields(rare) if len(rare) else None, own)

@@ -19,6 +19,7 @@ from ragwatch.conventions.own import FIELDS, SLOTS, STEP_KINDS, STRUCTURE, UNSET
 from ragwatch.conventions.rare_fields import rare_fields
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import unreadable
+from ragwatch.conventions.wire_schema import message_class
 from ragwatch.conventions.wire_values import MAX_CACHED, key_value, names, repeats
 from ragwatch.record import Step
 
@@ -51,9 +52,9 @@ class OwnTrace:
         """One of ``steps`` has no parent: no query will come."""
         self.uncounted: list[str] = []
         """The ids of those that their process has not counted."""
-        self.unread: list[Any] = []
+        self.unread: list[bytes] = []
         """Spans that their process has counted and that are no queries: few of their steps are ever looked at."""
-        self.unread_roots: list[Any] = []
+        self.unread_roots: list[bytes] = []
         """The same of queries."""
         self.parent_id = b""
         self.parent = ""
@@ -92,12 +93,14 @@ class OwnTrace:
             by_id.setdefault(step.span_id, step)
         for span_id in self.span_ids:
             if keep(span_id):
-                step = by_id[span_id.hex()]
                 part.span_ids.append(span_id)
-                part.put(step, counted=step.span_id not in uncounted)
+                found = by_id.get(span_id.hex())
+                if found is not None:  # else it was put off, and cannot be read
+                    part.put(found, counted=found.span_id not in uncounted)
         return part
 
 
+_parse_span: Callable[[bytes], Any] = message_class("Span").FromString
 _STEP = SLOTS["step"]
 _EXTRA = len(SLOTS)
 """Behind the slots of a step: an attribute of any other name, the mark, packed documents, what says nothing."""
@@ -115,9 +118,17 @@ def _encoded(key: str, value: str) -> bytes:
     return b"\x0a" + bytes([len(name)]) + name + b"\x12" + bytes([len(held)]) + held
 
 
+def _field(attribute: bytes) -> bytes:
+    return b"\x4a" + bytes([len(attribute)]) + attribute
+
+
 _QUERY = _encoded(semconv.STEP, "query")
 MARK = _encoded(semconv.COUNTED, "")[:-3] + b"\x02\x10\x01"
 """The attribute, as every encoder writes it, by which a process says that it has counted the span."""
+_HEADS = {kind: _field(MARK) + _field(_encoded(semconv.STEP, kind)) for kind in STEP_KINDS}
+"""Behind the ids of a span that ragwatch's SDK has counted: the mark, and which step it is."""
+_ANY_HEAD, _QUERY_HEAD = tuple(_HEADS.values()), _HEADS["query"]
+_TRACE_ID, _SPAN_ID, _PARENT_ID = b"\x0a\x10", b"\x12\x08", b"\x22\x08"
 is_foreign = frozenset(_encoded(semconv.STEP, kind) for kind in STEP_KINDS).isdisjoint
 """Whether none of a span's encoded attributes says in the usual way that it is a step of ragwatch's."""
 
@@ -216,23 +227,62 @@ def take(span: Any, encoded: list[bytes], rare: Any, traces: dict[bytes, OwnTrac
     trace.put(step, counted=counted is True)
 
 
-def put_off(span: Any, encoded: list[bytes], traces: dict[bytes, OwnTrace]) -> None:
-    """Keep a span that is marked as counted, to be read when somebody looks at its step: its id is all that is needed.
+def put_off(raw: bytes, traces: dict[bytes, OwnTrace]) -> bool:
+    """Keep an encoded span that ragwatch's SDK has marked as counted; whether it is one. Its ids are all that counts.
 
-    ``span`` and ``encoded`` are as for ``take``.
+    The SDK writes ids, mark and step first, so that nothing has to be parsed: 1 µs a span instead of 4.
     """
+    at = 38 if raw.startswith(_PARENT_ID, 28) else 28
+    if not (raw.startswith(_ANY_HEAD, at) and raw.startswith(_TRACE_ID) and raw.startswith(_SPAN_ID, 18)):
+        return False
+    trace_id = raw[2:18]
+    trace = traces.get(trace_id)
+    if trace is None:
+        trace = traces[trace_id] = OwnTrace(trace_id)
+    trace.span_ids.append(raw[20:28])
+    if raw.startswith(_QUERY_HEAD, at):
+        trace.unread_roots.append(raw)
+    else:
+        trace.unread.append(raw)
+        if at == 28:
+            trace.alone = True
+    return True
+
+
+def put_off_parsed(span: Any, encoded: list[bytes], traces: dict[bytes, OwnTrace]) -> None:
+    """The same for a marked span as others' exporters write it. ``span`` and ``encoded`` are as for ``take``."""
     trace_id = span.trace_id
     trace = traces.get(trace_id)
     if trace is None:
         trace = traces[trace_id] = OwnTrace(trace_id)
     trace.span_ids.append(span.span_id)
-    (trace.unread_roots if _QUERY in encoded else trace.unread).append(span)
+    raw = span.SerializeToString()  # the message itself would hold its whole request in memory
+    if _QUERY in encoded:
+        trace.unread_roots.append(raw)
+    else:
+        trace.unread.append(raw)
+        if not span.parent_span_id:
+            trace.alone = True
 
 
-def read_steps(spans: list[Any]) -> list[Step]:
-    """The steps of spans of one trace that were put off. What cannot be read of one is left out, and counted."""
+def key_of(raw: bytes) -> bytes:
+    """The ids (trace and span) of a span that was put off."""
+    if raw.startswith(_TRACE_ID) and raw.startswith(_SPAN_ID, 18):
+        return raw[2:18] + raw[20:28]
+    span = _parse_span(raw)
+    key: bytes = span.trace_id + span.span_id
+    return key
+
+
+def read_steps(raws: list[bytes]) -> list[Step]:
+    """The steps of spans of one trace that were put off. What cannot be read is left out, and counted."""
     traces: dict[bytes, OwnTrace] = {}
-    for span in spans:
+    for raw in raws:
+        try:
+            span = _parse_span(raw)
+        except ProtobufError:
+            unreadable["?"] += 1
+            continue
         encoded = span.attributes[:]
         try:
             rare = UnknownFieldSet(span)

@@ -30,6 +30,9 @@ _SCHEMA = """
     Request: resource_spans=1 ResourceSpans*
     ResourceSpans: resource=1 bytes* scope_spans=2 ScopeSpans*
     ScopeSpans: scope=1 bytes* spans=2 Span*
+    UnreadRequest: resource_spans=1 UnreadResourceSpans*
+    UnreadResourceSpans: resource=1 bytes* scope_spans=2 UnreadScopeSpans*
+    UnreadScopeSpans: scope=1 bytes* spans=2 bytes*
     Span: trace_id=1 bytes span_id=2 bytes parent_span_id=4 bytes name=5 bytes kind=6 int32 \
         start=7 fixed64 end=8 fixed64 attributes=9 bytes* flags=16 fixed32
     Resource: attributes=1 bytes*

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from struct import Struct
 from typing import Any, NamedTuple, Protocol
 
+from ragwatch import semconv
 from ragwatch.sdk.anyvalue import AttributeFields, key_value, sized, text, varint
 
 
@@ -34,6 +35,17 @@ class SpanData(Protocol):
     dropped_attributes: int
     dropped_events: int
     dropped_links: int
+
+
+class CountedSteps(dict[str, bytes]):
+    """What stands first in a step's span that this process has counted: the mark, and which step it is.
+
+    Behind the ids, where the agent finds it without parsing the span.
+    """
+
+    def __missing__(self, step: str) -> bytes:
+        self[step] = found = AttributeFields(b"\x4a").join({semconv.COUNTED: True, semconv.STEP: step})
+        return found
 
 
 class ScopeKey(NamedTuple):
@@ -77,8 +89,11 @@ class TraceEncoder:
         self._names = _Names()
         self._flags = _Flags()
 
-    def span(self, span: SpanData) -> bytes:
-        """One span as a field of ``ScopeSpans``: those of a scope need only be joined."""
+    def span(self, span: SpanData, first: bytes = b"") -> bytes:
+        """One span as a field of ``ScopeSpans``: those of a scope need only be joined.
+
+        ``first`` are fields of a span that are to stand right behind its ids.
+        """
         parent = span.parent_span_id
         try:
             parts = [
@@ -87,12 +102,13 @@ class TraceEncoder:
                 )
                 if parent
                 else _pack_ids(_TRACE_ID, span.trace_id.to_bytes(16, "big"), _SPAN_ID, span.span_id),
+                first,
                 self._names[span.name, span.kind_number],
                 _pack_times(_START, span.start_ns, _END, span.end_ns),
                 self._flags[span.flags],
             ]
         except (struct.error, OverflowError, AttributeError, TypeError):
-            parts = self._odd(span)
+            parts = [*self._odd(span), first]
         fields = self._attributes
         parts += [fields[type(item[1])][item] for item in span.attribute_map.items()]
         if (

@@ -18,7 +18,7 @@ from ragwatch.sdk.guard import fault
 from ragwatch.sdk.otel_private import without_instrumentation
 from ragwatch.sdk.recorder import Recorder
 from ragwatch.sdk.sender import Batch, Senders
-from ragwatch.sdk.wire import REMOTE, REMOTE_KNOWN, ScopeKey, TraceEncoder
+from ragwatch.sdk.wire import REMOTE, REMOTE_KNOWN, CountedSteps, ScopeKey, TraceEncoder
 
 
 class Worker:
@@ -37,6 +37,7 @@ class Worker:
         self._load({endpoint.protocol for endpoint in endpoints.values()})
         self.sender = Senders(endpoints, recorder.lose)
         self._encoder = TraceEncoder(recorder.resource.attributes, recorder.resource.schema_url)
+        self._counted = CountedSteps()
         self._scopes: dict[Any, ScopeKey] = {}
         self._query_log: Any = None
         self._event = threading.Event()
@@ -233,10 +234,13 @@ class Worker:
             ]
         if is_counted:
             attributes[semconv.COUNTED] = True
+        first = b""
         if step is not None:
-            attributes[semconv.STEP] = step
             if self.recorder.counts:
-                attributes[semconv.COUNTED] = True
+                attributes.pop(semconv.STEP, None)
+                first = self._counted[step]
+            else:
+                attributes[semconv.STEP] = step
             documents = span.document_list
             if documents is not None:
                 attributes[semconv.DOCUMENTS] = pack_documents(documents)
@@ -246,7 +250,7 @@ class Worker:
                 attributes[semconv.OPERATION] = operation
         if span.parent_span_id:
             span.flags |= REMOTE_KNOWN | (REMOTE if getattr(span, "parent_remote", False) else 0)
-        return self._encoder.span(span)
+        return self._encoder.span(span, first)
 
     def _scope(self, scope: Any) -> ScopeKey:
         held = self._scopes.get(scope)

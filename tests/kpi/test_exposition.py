@@ -11,9 +11,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from ragwatch.catalogue import METRICS, prometheus_name
-from ragwatch.kpi import exposition, otlp
+from ragwatch.kpi import exposition, otlp, otlp_in
 from ragwatch.kpi.engine import Engine
-from ragwatch.kpi.state import State
+from ragwatch.kpi.state import State, Stream
 from ragwatch.record import Document
 from tests.support.records import query, step
 
@@ -92,8 +92,8 @@ def test_otlp_and_back_is_the_same_state() -> None:
     before = everything()
     resource = Resource({"service.name": "bot", "service.instance.id": "i-1"})
     body = otlp.to_request(before, resource, start_ns=10, now_ns=20)
-    ((stream, after, at_ns),) = otlp.from_request(body)
-    assert (stream, at_ns) == (otlp.Stream("i-1", 10, "bot"), 20)
+    ((stream, after, at_ns),) = otlp_in.from_request(body)
+    assert (stream, at_ns) == (Stream("i-1", 10, "bot"), 20)
     for metric, key, cell in before.cells():
         held = after.series(metric.name)[key]
         if metric.kind == "histogram":
@@ -122,11 +122,11 @@ def test_other_scopes_and_delta_points_are_left_out(state: State) -> None:
     foreign = ExportMetricsServiceRequest()
     foreign.CopyFrom(request)
     foreign.resource_metrics[0].scope_metrics[0].scope.name = "somebody.else"
-    assert otlp.from_request(foreign.SerializeToString()) == []
+    assert otlp_in.from_request(foreign.SerializeToString()) == []
     for metric in request.resource_metrics[0].scope_metrics[0].metrics:
         if metric.WhichOneof("data") == "sum":
             metric.sum.aggregation_temporality = 1
-    ((_, kept, _),) = otlp.from_request(request.SerializeToString())
+    ((_, kept, _),) = otlp_in.from_request(request.SerializeToString())
     assert not kept.series("rag.query.errors")
     assert kept.series("rag.query.duration")
 
