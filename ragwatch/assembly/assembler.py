@@ -114,16 +114,10 @@ class Assembler:
             trace = self._open(trace_id, origin, row, now)
             trace.again = trace_id in self._done
         self._hold(trace, count, count * size, row)
-        trace.steps += came.steps
-        if came.unread:
-            trace.unread += came.unread
-        if came.uncounted:
-            trace.uncounted += came.uncounted
+        trace.take(came)
         if len(came.uncounted) < count:
             trace.counted = True
         if came.roots or came.unread_roots:
-            trace.roots += came.roots
-            trace.unread_roots += came.unread_roots
             trace.origin = origin
         elif came.alone:
             trace.alone = True
@@ -154,7 +148,7 @@ class Assembler:
         parts: list[bytes] = []
         for trace in self._traces.values():
             parts += [bytes.fromhex(step.trace_id + step.span_id) for step in (*trace.roots, *trace.steps)]
-            parts += [key_of(raw) for raw in trace.unread_roots + trace.unread]
+            parts += [key_of(raw) for raw in (*trace.unread_roots, *trace.unread)]
             parts += [node.key for node in trace.nodes]
             rows.update(trace.rows)
         return rows, b"".join(parts)
@@ -191,10 +185,9 @@ class Assembler:
             if done is not None:
                 trace.again, trace.called = True, done.called
         self._hold(trace, 1, size, row)
-        trace.nodes.append(node)
+        trace.add_node(node)
         if node.role in _SILENT:
-            if len(trace.links) < 1000:
-                trace.links[node.id] = raw.parent_id.hex()
+            trace.add_link(node.id, raw.parent_id.hex())
         else:
             trace.tells = True
             self._calls.add(node)
@@ -306,9 +299,7 @@ class Assembler:
             return
         del self._traces[trace_id]
         adopt(call, trace.nodes, host)
-        home.nodes += trace.nodes
-        home.bytes += trace.bytes
-        home.rows += trace.rows
+        home.adopt(trace)
 
     def _adopting(self, trace_id: bytes) -> None:
         """Before a trace goes, it takes the clients' spans that wait for one of its calls."""
@@ -366,7 +357,7 @@ class Assembler:
         """A trace in which other conventions say something."""
         trace.read()
         own = (*trace.roots, *trace.steps)
-        nodes = trace.nodes + [own_node(step, trace.origin, counted=trace.has_counted(step)) for step in own]
+        nodes = [*trace.nodes, *(own_node(step, trace.origin, counted=trace.has_counted(step)) for step in own)]
         made = assemble(nodes)
         for record in made.queries:
             if record.outcome == "incomplete" and trace.again:
@@ -388,7 +379,7 @@ class Assembler:
         if trace.unread or trace.unread_roots:
             trace.read()
         roots = sorted(trace.roots, key=lambda root: root.start_ns)
-        groups = by_root(roots, trace.steps, trace.links) if len(roots) > 1 else {roots[0].span_id: trace.steps}
+        groups = by_root(roots, trace.steps, trace.links or {}) if len(roots) > 1 else {roots[0].span_id: trace.steps}
         events = self._events
         for root in roots:
             make = partial(trace.query, root, groups.get(root.span_id, ()))

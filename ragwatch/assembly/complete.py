@@ -101,7 +101,7 @@ def incomplete(span_id: str, steps: Sequence[Step], *, trace_id: str, origin: Or
     )
 
 
-def by_root(roots: list[Step], steps: list[Step], links: dict[str, str]) -> dict[str, list[Step]]:
+def by_root(roots: list[Step], steps: Sequence[Step], links: dict[str, str]) -> dict[str, list[Step]]:
     """The steps of each of several queries in one trace: by parent links, else by time, else the first query's."""
     parents: dict[str, str | None] = {**links, **{step.span_id: step.parent_id for step in steps}}
     known = {root.span_id for root in roots}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ragwatch.assembly.complete import complete
 from ragwatch.assembly.node import Node, Origin
-from ragwatch.conventions.own_wire import read_steps
+from ragwatch.conventions.own_wire import OwnTrace, read_steps
 from ragwatch.record import QueryRecord, Step
 
 
@@ -19,6 +19,10 @@ class Done(NamedTuple):
 
 
 WHOLE = Done(None, rooted=True)
+MAX_LINKS = 1000
+_Held = TypeVar("_Held")
+_Some = list[_Held] | tuple[_Held, ...]
+"""Most of a trace's lists stay empty: no tuple is made for that, and an empty list would take 56 bytes."""
 
 
 class Waiting:
@@ -43,26 +47,69 @@ class Waiting:
         """A step of ragwatch's is on top of it."""
         self.called: str | None = None
         """The service of a span in it whose parent is another process'."""
-        self.steps: list[Step] = []
-        self.roots: list[Step] = []
-        self.uncounted: list[str] = []
+        self.steps: _Some[Step] = ()
+        self.roots: _Some[Step] = ()
+        self.uncounted: _Some[str] = ()
         """Own steps that their process has not counted."""
-        self.unread: list[bytes] = []
+        self.unread: _Some[bytes] = ()
         """Spans of own steps that their process has counted: most are never looked at."""
-        self.unread_roots: list[bytes] = []
+        self.unread_roots: _Some[bytes] = ()
         """The same of queries."""
-        self.nodes: list[Node] = []
+        self.nodes: _Some[Node] = ()
         """Everybody else's."""
         self.tells = False
         """One of the others is more than transport."""
-        self.links: dict[str, str] = {}
+        self.links: dict[str, str] | None = None
+        """The parents of what is silent in it."""
         self.counted = False
+
+    def take(self, came: OwnTrace) -> None:
+        """Add what a request holds of it, whose lists become its own."""
+        if came.steps:
+            self.steps = self._more(self.steps, came.steps)
+        if came.unread:
+            self.unread = self._more(self.unread, came.unread)
+        if came.uncounted:
+            self.uncounted = self._more(self.uncounted, came.uncounted)
+        if came.roots:
+            self.roots = self._more(self.roots, came.roots)
+        if came.unread_roots:
+            self.unread_roots = self._more(self.unread_roots, came.unread_roots)
+
+    def add_node(self, node: Node) -> None:
+        """Add a span of anybody else's."""
+        if isinstance(self.nodes, list):
+            self.nodes.append(node)
+        else:
+            self.nodes = [node]
+
+    def adopt(self, trace: Waiting) -> None:
+        """Add another trace, which is a part of this one."""
+        self.nodes = self._more(self.nodes, list(trace.nodes))
+        self.bytes += trace.bytes
+        self.rows += trace.rows
+
+    def add_link(self, span_id: str, parent_id: str) -> None:
+        """Remember the parent of a span that says nothing."""
+        if self.links is None:
+            self.links = {}
+        if len(self.links) < MAX_LINKS:
+            self.links[span_id] = parent_id
 
     def read(self) -> None:
         """Read what was put off."""
-        self.roots += read_steps(self.unread_roots)
-        self.steps += read_steps(self.unread)
-        self.unread, self.unread_roots = [], []
+        if self.unread_roots:
+            self.roots = self._more(self.roots, read_steps(self.unread_roots))
+        if self.unread:
+            self.steps = self._more(self.steps, read_steps(self.unread))
+        self.unread = self.unread_roots = ()
+
+    @staticmethod
+    def _more(held: _Some[_Held], came: list[_Held]) -> list[_Held]:
+        if isinstance(held, list):
+            held += came
+            return held
+        return came
 
     def has_counted(self, step: Step) -> bool:
         """Whether the process of one of ragwatch's own steps has counted it."""

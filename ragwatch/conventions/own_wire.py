@@ -7,7 +7,7 @@ so that the assembler looks the trace up once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Any
 
@@ -274,7 +274,7 @@ def key_of(raw: bytes) -> bytes:
     return key
 
 
-def read_steps(raws: list[bytes]) -> list[Step]:
+def read_steps(raws: Sequence[bytes]) -> list[Step]:
     """The steps of spans of one trace that were put off. What cannot be read is left out, and counted."""
     traces: dict[bytes, OwnTrace] = {}
     for raw in raws:
