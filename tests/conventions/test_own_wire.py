@@ -6,6 +6,7 @@ import json
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -15,8 +16,12 @@ from ragwatch import semconv
 from ragwatch.conventions import wire_values
 from ragwatch.conventions.decode import decode_steps, decode_traces
 from ragwatch.conventions.own import FIELDS, step_name
-from ragwatch.conventions.own_wire import own_trace, slots
+from ragwatch.conventions.own_wire import OwnTrace, own_trace, put_off, slots
+from ragwatch.conventions.shapes import take_unreadable
+from ragwatch.sdk.anyvalue import varint
+from ragwatch.sdk.wire import CountedSteps, TraceEncoder
 from tests.conventions.test_decode import key_values, values
+from tests.sdk.test_wire import Span as FinishedSpan
 from tests.support.otlp_values import typed
 from tests.support.scramble import scrambled
 
@@ -131,6 +136,71 @@ def test_only_the_mark_says_that_a_step_is_counted(marks: list[Any]) -> None:
     assert part.uncounted == [
         number.to_bytes(8).hex() for number in range(0, len(marks), 2) if marks[number] is not True
     ]
+
+
+def as_counted(span: Span) -> bytes:
+    """The span as ragwatch's SDK writes one that it has counted: ids, mark and step first."""
+    pairs = {pair.key: pair for pair in span.attributes}
+    first = [*key_values({semconv.COUNTED: True}), pairs[semconv.STEP]]
+    rest = Span()
+    rest.CopyFrom(span)
+    rest.ClearField("trace_id")
+    rest.ClearField("span_id")
+    rest.ClearField("parent_span_id")
+    del rest.attributes[:]
+    rest.attributes.extend(pair for key, pair in pairs.items() if key not in {semconv.STEP, semconv.COUNTED})
+    ids = Span(trace_id=span.trace_id, span_id=span.span_id, parent_span_id=span.parent_span_id)
+    return ids.SerializeToString() + Span(attributes=first).SerializeToString() + rest.SerializeToString()
+
+
+def request_of_encoded(held: list[bytes]) -> bytes:
+    spans = b"".join(b"\x12" + varint(len(raw)) + raw for raw in held)
+    group = b"\x12" + varint(len(spans)) + spans
+    return b"\x0a" + varint(len(group)) + group
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(spans(), max_size=6), st.lists(spans(), max_size=2))
+def test_what_is_read_late_is_the_same_step(held: list[Span], others: list[Span]) -> None:
+    counted = [
+        as_counted(span)
+        for span in held
+        if any(pair.key == semconv.STEP and pair.value.string_value in semconv.STEPS for pair in span.attributes)
+    ]
+    assert all(put_off(raw, {}) for raw in counted)
+    body = request_of_encoded(counted + [span.SerializeToString() for span in others])
+    own, _ = by_mapping(body)
+    found, left = by_wire(body)
+    late = [(raw.trace_id, raw.span_id, _step(raw), None) for raw in left if step_name(raw.attributes) is not None]
+    assert in_order(found + late) == in_order([(*item[:3], None) for item in own])
+
+
+@pytest.mark.parametrize("parent", [0, 7])
+@pytest.mark.parametrize("step", semconv.STEPS)
+def test_what_the_sdk_has_counted_is_put_off(step: str, parent: int) -> None:
+    span = FinishedSpan(
+        name="a name", trace_id=5, span_id=6, parent_span_id=parent, attribute_map={"gen_ai.request.model": "m"}
+    )
+    field = TraceEncoder({}).span(span, CountedSteps()[step])
+    raw = field[field.index(b"\x0a\x10") :]
+    traces: dict[bytes, OwnTrace] = {}
+    assert put_off(raw, traces)
+    ((trace_id, trace),) = traces.items()
+    assert (trace_id, trace.span_ids, trace.uncounted) == ((5).to_bytes(16), [(6).to_bytes(8)], [])
+    assert trace.alone == (not parent and step != "query")
+    trace.read()
+    (found,) = (*trace.roots, *trace.steps)
+    assert (found.step, found.name, found.model) == (step, "a name", "m")
+
+
+def test_what_was_put_off_and_cannot_be_read_is_left_out_and_counted() -> None:
+    take_unreadable()
+    good = as_counted(Span(trace_id=b"t" * 16, span_id=b"s" * 8, attributes=key_values({semconv.STEP: "query"})))
+    torn = as_counted(Span(trace_id=b"t" * 16, span_id=b"r" * 8, attributes=key_values({semconv.STEP: "embed"})))
+    ((trace,),) = [group.own for group in decode_steps(request_of_encoded([good, torn + b"\x2a\x7f"]))]
+    part = trace.part(lambda _: True)
+    assert (part.span_ids, [step.step for step in part.roots], part.steps) == ([b"s" * 8, b"r" * 8], ["query"], [])
+    assert take_unreadable() == {"?": 1}
 
 
 def test_what_is_kept_of_attributes_stays_bounded() -> None:
