@@ -11,6 +11,8 @@ from typing import Final
 # -- vocabulary -------------------------------------------------------------------------------------------------------
 STEPS: Final = ("query", "cache", "embed", "retrieve", "rerank", "generate", "guardrail", "tool", "ingest")
 OUTCOMES: Final = ("ok", "error", "rejected", "degraded", "cancelled", "incomplete")
+ANSWERED: Final = frozenset({"ok", "degraded"})
+"""Outcomes of what was answered."""
 ERROR_CLASSES: Final = (
     "rate_limited",
     "timeout",

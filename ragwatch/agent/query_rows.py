@@ -15,6 +15,7 @@ from functools import lru_cache
 from math import log2
 
 from ragwatch.record import QueryRecord
+from ragwatch.semconv import ANSWERED
 
 VERSION = 2
 """``PRAGMA user_version`` of the file; 0 is what ragwatch wrote before queries could be searched."""
@@ -25,7 +26,6 @@ LOOKUP_QUERIES = 256
 TRACE_BYTES, TERM_BYTES, ENTRY_BYTES = 16, 8, 12
 LATEST_NS = (1 << 63) - 1
 """The year 2262: OTLP's times are longer by a bit than SQLite's numbers."""
-ANSWERED = frozenset({"ok", "degraded"})
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS queries (

@@ -15,11 +15,13 @@ from ragwatch.errors import CatalogueError
 from ragwatch.kpi.bounds import LabelBounds
 from ragwatch.kpi.model_call import ModelCalls
 from ragwatch.kpi.rate import RateWindow
+from ragwatch.kpi.retrievals import Retrievals
 from ragwatch.kpi.state import Histogram, Key, State
-from ragwatch.record import Document, QueryRecord, Step
+from ragwatch.record import QueryRecord, Step
 from ragwatch.resilience.tallies import Series
+from ragwatch.semconv import ANSWERED
 
-_ANSWERED = frozenset({"ok", "degraded"})
+_CALL = slice(Step._fields.index("operation"), Step._fields.index("cache_result") + 1)
 
 
 class Engine:
@@ -42,6 +44,7 @@ class Engine:
         """Know nothing of the state's labels and cells."""
         self.bounds = LabelBounds(self.state)
         self._calls = ModelCalls(self.state, self.bounds)
+        self._retrievals = Retrievals(self.state, self.bounds)
         self._step_cells: dict[Key, tuple[Histogram, dict[Key, Any]]] = {}
         """Durations and calls of a step, by the key of both; label bounds keep them few."""
 
@@ -162,7 +165,7 @@ class Engine:
             kind = step.step
             self._step(step, trace_id, service, environment)
             if kind == "generate":
-                answered = answered or step.outcome in _ANSWERED
+                answered = answered or step.outcome in ANSWERED
             elif kind == "retrieve" or kind == "rerank":  # noqa: PLR1714  (twice as fast as building a set)
                 seen_documents = seen_documents or bool(step.document_count)
             elif kind == "cache":
@@ -181,19 +184,20 @@ class Engine:
         if held is None:
             held = self._new_step_cells(key)
         durations, calls = held
-        durations.observe_traced(duration_s, trace_id, span_id, end_ns / 1e9)
+        end_s = end_ns / 1e9
+        durations.observe_traced(duration_s, trace_id, span_id, end_s)
         calls[key] += 1.0
         if kind == "retrieve":
-            self._retrieval(step, service, environment)
+            self._retrievals.count(step, service, environment)
         elif kind == "generate" or kind == "embed":  # noqa: PLR1714
-            self._model_call(step, service, environment, duration_s, trace_id)
+            self._model_call(step, service, environment, duration_s, trace_id, end_s)
         elif kind == "cache":
             if step.cache_result is not None:
                 cache = self.bounds.admit(catalogue.CACHE, step.cache or "cache")
                 self.state.increment("rag.cache.lookups", (service, environment, cache, step.cache_result))
         elif kind == "ingest":
             pipeline = self.bounds.admit(catalogue.PIPELINE, step.name)
-            outcome = "ok" if step.outcome in _ANSWERED else "deferred" if step.outcome == "rejected" else "failed"
+            outcome = "ok" if step.outcome in ANSWERED else "deferred" if step.outcome == "rejected" else "failed"
             ingested = (service, environment, pipeline, outcome)
             if ingested[:3] not in self._tallied:
                 self.state.increment("rag.ingest.documents", ingested, float(step.document_count or 1))
@@ -205,66 +209,28 @@ class Engine:
         self._step_cells[key] = held
         return held
 
-    def _retrieval(self, step: Step, service: str, environment: str) -> None:
-        source = self.bounds.admit(catalogue.DATA_SOURCE, step.data_source)
-        increment = self.state.increment
-        if step.outcome not in _ANSWERED:
-            if step.outcome == "error":
-                increment("rag.retrieval.requests", (service, environment, source, "error"))
+    def _model_call(
+        self, step: Step, service: str, environment: str, duration_s: float, trace_id: str, end_s: float
+    ) -> None:
+        fields: Any = step[_CALL]  # one look instead of ten
+        (
+            operation, model, response_model, _, provider, given, written, _, _, cost_usd, first_chunk_s,
+            _, _, _, _, cache_result,
+        ) = fields  # fmt: skip
+        asked = (service, environment, step[0], operation, model, response_model, provider, step[8])
+        call = self._calls.of(asked)
+        call.duration.observe_traced(duration_s, trace_id, step[2], end_s)
+        if first_chunk_s is not None:
+            call.first_chunk(first_chunk_s)
+        if cache_result == "hit":  # a replayed answer carries the usage of a call that was not made
             return
-        count = step.document_count
-        if count is None:
-            return
-        place = (service, environment, source)
-        documents = step.documents or ()
-        scores = [document.score for document in documents[:10] if document.score is not None]
-        result = "ok"
-        if count == 0:
-            result = "empty"
-        elif step.score_threshold is not None and scores and max(scores) < step.score_threshold:
-            result = "below_threshold"
-        increment("rag.retrieval.requests", (*place, result))
-        self._histogram("rag.retrieval.documents", place).observe(count)
-        if scores:
-            self._scores((*place, "score"), scores, max(scores))
-        else:
-            distances = [document.distance for document in documents[:10] if document.distance is not None]
-            if distances:
-                self._scores((*place, "distance"), distances, min(distances))
-        if documents:
-            self._document_health(place, documents, step.end_ns / 1e9)
-
-    def _scores(self, key: Key, values: list[float], top: float) -> None:
-        self._histogram("rag.retrieval.score.top", key).observe(top)
-        self._histogram("rag.retrieval.score.mean", key).observe(sum(values) / len(values))
-        self._histogram("rag.retrieval.score.spread", key).observe(abs(values[0] - values[-1]))
-
-    def _document_health(self, place: Key, documents: tuple[Document, ...], now_s: float) -> None:
-        hashes = [document.content_hash for document in documents if document.content_hash is not None]
-        repeated = len(hashes) - len(set(hashes))
-        if repeated:
-            self.state.increment("rag.retrieval.duplicates", place, repeated)
-        for document in documents:
-            if document.date is not None:
-                self._histogram("rag.document.age", place).observe(max(0.0, now_s - document.date))
-
-    def _model_call(self, step: Step, service: str, environment: str, duration_s: float, trace_id: str) -> None:
-        call = self._calls.of(step, service, environment)
-        call.duration.observe_traced(duration_s, trace_id, step.span_id, step.end_ns / 1e9)
-        if step.first_chunk_s is not None:
-            call.first_chunk(step.first_chunk_s)
-        if step.cache_result == "hit":  # a replayed answer carries the usage of a call that was not made
-            return
-        known = call.tokens(step.input_tokens, step.output_tokens)
-        if step.outcome in _ANSWERED:
-            increment = self.state.increment
-            cost = step.cost_usd
-            increment("rag.usage.calls", (*call.place, "true" if known else "false"))
-            increment("rag.cost", (*call.place, "false" if cost is None else "true"), cost or 0.0)
+        usage = call.tokens(given, written)
+        if step[7] in ANSWERED:
+            call.answered(cost_usd, usage=usage)
 
     def _label(self, record: QueryRecord, service: str, environment: str) -> None:
         label = record.label
-        if label is None or record.outcome not in _ANSWERED:
+        if label is None or record.outcome not in ANSWERED:
             return
         increment = self.state.increment
         verdict = "good" if label.hit else "bad"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from ragwatch import catalogue
 from ragwatch.kpi.bounds import OTHER, LabelBounds
-from ragwatch.kpi.state import Histogram, Key, State
-from ragwatch.record import Step
+from ragwatch.kpi.state import Histogram, Key, State, Tally
 from ragwatch.semconv import STEP_OPERATIONS, TOKEN_INPUT, TOKEN_OUTPUT
 
 MAX_KEPT = 4096
@@ -16,17 +15,19 @@ Asked = tuple[str, str, str, str | None, str | None, str | None, str | None, str
 class ModelCall:
     """The cells of calls that differ in nothing but their numbers."""
 
-    __slots__ = ("_first_chunk", "_input", "_key", "_output", "_state", "duration", "place")
+    __slots__ = ("_first_chunk", "_input", "_key", "_output", "_place", "_state", "_tallies", "duration")
 
     def __init__(self, state: State, place: Key, key: Key) -> None:
         self._state = state
         self._key = key
-        self.place = place
+        self._place = place
         """Service, environment, model."""
         self.duration = state.histogram("gen_ai.client.operation.duration", key)
         self._first_chunk: Histogram | None = None
         self._input: Histogram | None = None
         self._output: Histogram | None = None
+        self._tallies: dict[tuple[bool, bool], tuple[Tally, Tally]] = {}
+        """Of calls and of their cost, by whether usage and cost are known."""
 
     def first_chunk(self, seconds: float) -> None:
         """Count the time to a stream's first chunk."""
@@ -50,6 +51,19 @@ class ModelCall:
             held.observe(written)
         return given is not None or written is not None
 
+    def answered(self, cost_usd: float | None, *, usage: bool) -> None:
+        """Count a call that was answered, and what it cost; ``usage`` is whether its tokens are known."""
+        known = (usage, cost_usd is not None)
+        held = self._tallies.get(known)
+        if held is None:
+            said = ["true" if one else "false" for one in known]
+            held = self._tallies[known] = (
+                Tally(self._state, "rag.usage.calls", (*self._place, said[0])),
+                Tally(self._state, "rag.cost", (*self._place, said[1])),
+            )
+        held[0].add()
+        held[1].add(cost_usd or 0.0)
+
 
 class ModelCalls:
     """The calls that were seen, by what their steps say; bounded. A value over its label's bound is counted anew."""
@@ -59,18 +73,8 @@ class ModelCalls:
         self._bounds = bounds
         self._known: dict[Asked, ModelCall] = {}
 
-    def of(self, step: Step, service: str, environment: str) -> ModelCall:
-        """Where a step's call is counted; ``service`` and ``environment`` are admitted already."""
-        asked = (
-            service,
-            environment,
-            step.step,
-            step.operation,
-            step.model,
-            step.response_model,
-            step.provider,
-            step.error_type,
-        )
+    def of(self, asked: Asked) -> ModelCall:
+        """Where a call is counted; service and environment are admitted already."""
         held = self._known.get(asked)
         return self._new(asked) if held is None else held
 

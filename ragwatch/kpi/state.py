@@ -88,6 +88,30 @@ class Histogram:
         return self.edges[-1]
 
 
+class Tally:
+    """One counter of a state, looked up once.
+
+    >>> state = State()
+    >>> answers = Tally(state, "rag.answers", ("bot", "prod", "with_context"))
+    >>> answers.add(); answers.add(2.0)
+    >>> state.series("rag.answers")
+    {('bot', 'prod', 'with_context'): 3.0}
+    """
+
+    __slots__ = ("_cells", "_key")
+
+    def __init__(self, state: State, name: str, key: Key) -> None:
+        self._cells: dict[Key, Any] = state.metrics.setdefault(name, {})
+        self._key = key
+
+    def add(self, amount: float = 1.0) -> None:
+        """Count that many."""
+        try:
+            self._cells[self._key] += amount
+        except KeyError:
+            self._cells[self._key] = amount
+
+
 Cell = float | Histogram
 
 

@@ -193,7 +193,7 @@ def test_memory_does_not_grow_with_the_number_of_queries() -> None:
         engine.observe(record)
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    assert grown < 20_000
+    assert grown < 20_000, grown
 
 
 def test_services_are_kept_apart() -> None:
