@@ -363,6 +363,7 @@ class Assembler:
     def _finish_mixed(self, trace: Waiting, reason: str) -> None:
         """A trace in which other conventions say something."""
         trace.read()
+        trace.mark()
         own = (*trace.roots, *trace.steps)
         nodes = trace.nodes + [own_node(step, trace.origin, counted=trace.has_counted(step)) for step in own]
         made = assemble(nodes)

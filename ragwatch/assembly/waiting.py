@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ragwatch import semconv
 from ragwatch.assembly.complete import complete
 from ragwatch.assembly.node import Node, Origin
 from ragwatch.conventions.own_wire import read_steps
@@ -63,6 +64,13 @@ class Waiting:
         self.roots += read_steps(self.unread_roots)
         self.steps += read_steps(self.unread)
         self.unread, self.unread_roots = [], []
+
+    def mark(self) -> None:
+        """Mark what the queries say that their process has counted with them: its other exporters do not."""
+        said = [(root.extra or {}).get(semconv.COUNTED_SPANS) for root in self.roots]
+        ids = {str(held) for found in said if isinstance(found, list | tuple) for held in found}
+        for node in self.nodes if ids else ():
+            node.counted = node.counted or node.id in ids
 
     def has_counted(self, step: Step) -> bool:
         """Whether the process of one of ragwatch's own steps has counted it."""

@@ -35,11 +35,6 @@ def switch_on(service: str, *, content: str | None = None) -> bool:
             wanted["RAGWATCH_CONTENT"] = content
     with _unless_set(wanted):
         ragwatch.init(service=service, environment="bench", log_queries=False)
-    process = running()
-    if process is not None:
-        from ragwatch.target.watching import watch
-
-        watch(process[0])
     return True
 
 
