@@ -164,7 +164,13 @@ def _provider(found: dict[str, Any]) -> Check:
             "provider", "wrong", f"{kind}, set by somebody else, takes no span processor: its spans reach no agent",
             "use opentelemetry.sdk.trace.TracerProvider, or let ragwatch.init() make the provider",
         )  # fmt: skip
-    return Check("provider", "note", f"{kind}, set by somebody else, is kept and used{sampler}")
+    if not found["running"] and not found["processors"]:
+        return Check(
+            "provider", "wrong", f"{kind}, set by somebody else, has no span processor: what it traces goes nowhere",
+            "ragwatch.init() after it is set, or provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))",
+        )  # fmt: skip
+    others = f", exports by {', '.join(found['processors'])}" if found["processors"] else ""
+    return Check("provider", "note", f"{kind}, set by somebody else, is kept and used{others}{sampler}")
 
 
 def run_child(

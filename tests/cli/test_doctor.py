@@ -30,6 +30,19 @@ APPS = {
         "trace.set_tracer_provider(TracerProvider(sampler=sampling.ALWAYS_OFF))\n"
         "import ragwatch\nragwatch.init(service='dropping')\ndef answer(question): ..."
     ),
+    "mute_app.py": (
+        "from opentelemetry import trace\nfrom opentelemetry.sdk.trace import TracerProvider\n"
+        "trace.set_tracer_provider(TracerProvider())\n"
+        "def answer(question):\n"
+        "    with trace.get_tracer('app').start_as_current_span('answer'): return question"
+    ),
+    "exporting_app.py": (
+        "import io\nfrom opentelemetry import trace\nfrom opentelemetry.sdk.trace import TracerProvider\n"
+        "from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor\n"
+        "provider = TracerProvider()\n"
+        "provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(out=io.StringIO())))\n"
+        "trace.set_tracer_provider(provider)\ndef answer(question): return question"
+    ),
 }
 
 
@@ -310,3 +323,62 @@ def test_the_archive_for_a_bug_report_holds_no_secret_and_no_text(tmp_path: Path
     assert "doc-1" in held["queries.jsonl"]
     assert "rag_query_duration_seconds" in held["metrics.txt"]
     assert "RAGWATCH_AGENT_TOKEN_FILE" in held["settings.json"]
+
+
+def test_planted_metrics_that_go_elsewhere(agent: Agent, tmp_path: Path) -> None:
+    own = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
+    checks, code = doctor(agent.web_url, agent.http_url, **{own: f"http://127.0.0.1:{free_port()}/v1/metrics"})
+    assert (code, wrong(checks)) == (1, {"receiver"})
+    assert checks["receiver"]["said"].startswith("metrics: nobody listens at")
+    assert f"{own}={agent.http_url}/v1/metrics" in checks["receiver"]["do"]
+    with web_page() as page:
+        checks, _ = doctor(agent.web_url, agent.http_url, **{own: f"{page}/v1/metrics"})
+        assert wrong(checks) == {"receiver"}
+        assert "takes no metrics: it answers 200 with text/html" in checks["receiver"]["said"]
+    with Agent(tmp_path) as other:
+        checks, _ = doctor(agent.web_url, agent.http_url, **{own: f"{other.http_url}/v1/metrics"})
+    assert wrong(checks) == {"/metrics"}
+    assert f"the metrics go to {other.http_url}/v1/metrics" in checks["/metrics"]["said"]
+    assert own in checks["/metrics"]["do"]
+
+
+def test_what_to_type_has_the_ports_of_the_agent_that_runs(agent: Agent) -> None:
+    checks, _ = doctor(agent.web_url, f"http://127.0.0.1:{free_port()}")
+    assert checks["receiver"]["do"].startswith(f"OTEL_EXPORTER_OTLP_ENDPOINT={agent.http_url},")
+    checks, _ = doctor(agent.web_url, f"http://127.0.0.1:{free_port()}", OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+    assert checks["receiver"]["do"].startswith(f"OTEL_EXPORTER_OTLP_ENDPOINT=http://{agent.grpc_target},")
+    checks, _ = doctor(agent.web_url, f"http://{agent.grpc_target}")
+    assert checks["receiver"]["do"].endswith(f"OTEL_EXPORTER_OTLP_ENDPOINT={agent.http_url}")
+    checks, _ = doctor(agent.web_url, agent.http_url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+    assert "speaks HTTP, not gRPC" in checks["receiver"]["said"]
+    assert checks["receiver"]["do"].endswith(f"OTEL_EXPORTER_OTLP_ENDPOINT=http://{agent.grpc_target}")
+
+
+def test_where_no_agent_runs_it_says_how_to_start_one_there() -> None:
+    web, http = free_port(), free_port()
+    checks, _ = doctor(f"http://127.0.0.1:{web}", f"http://127.0.0.1:{http}")
+    assert checks["receiver"]["do"].startswith(f"ragwatch agent --http-port {http}, or ")
+    assert checks["agent"]["do"].startswith(f"ragwatch agent --web-port {web}, or ")
+
+
+def test_planted_a_provider_that_exports_nothing(agent: Agent, apps: Path) -> None:
+    checks, _ = doctor(agent.web_url, agent.http_url, "mute_app:answer", "--ask", "why?", cwd=apps)
+    assert wrong(checks) == {"provider", "query"}
+    assert "has no span processor: what it traces goes nowhere" in checks["provider"]["said"]
+    assert "nothing exports what the provider opentelemetry.sdk.trace.TracerProvider has" in checks["query"]["said"]
+    checks, code = doctor(agent.web_url, agent.http_url, "exporting_app:answer", cwd=apps)
+    assert (code, wrong(checks)) == (0, set())
+    assert "exports by ConsoleSpanExporter" in checks["provider"]["said"]
+
+
+def test_a_setting_that_holds_for_every_signal_is_wrong_once(agent: Agent) -> None:
+    given = {"OTEL_EXPORTER_OTLP_ENDPOINT": agent.http_url, "OTEL_EXPORTER_OTLP_HEADERS": "no-value"}
+    with Process.python("-m", "ragwatch.cli", "doctor", "--agent", agent.web_url, env=given) as process:
+        assert process.wait(60) == 1
+    said = [line for line in process.stdout if "is not key=value" in line]
+    assert len(said) == 1, said
+    assert "OTEL_EXPORTER_OTLP_HEADERS: a part" in said[0]
+    given = {"OTEL_EXPORTER_OTLP_ENDPOINT": agent.http_url, "OTEL_EXPORTER_OTLP_LOGS_HEADERS": "no-value"}
+    with Process.python("-m", "ragwatch.cli", "doctor", "--agent", agent.web_url, env=given) as process:
+        assert process.wait(60) == 1
+    assert "OTEL_EXPORTER_OTLP_LOGS_HEADERS: a part" in process.output
