@@ -11,7 +11,7 @@ from ragwatch import __version__
 from ragwatch.cli.doctor_app import CHILD_S, Check, run_child
 from ragwatch.cli.doctor_child import SERVICE
 from ragwatch.cli.doctor_receiver import START, goes_elsewhere, place_of, receiver_checks, start
-from ragwatch.cli.source import RunningAgent
+from ragwatch.cli.source import RunningAgent, default_port
 from ragwatch.config.otel_env import read_settings
 from ragwatch.errors import ConfigError, NoAnswer
 
@@ -19,6 +19,7 @@ ARRIVAL_S = 10.0
 QUIET_S = 3.0
 """The SDK has an answer to what it sent: an agent that still counts nothing then is not the one that took it."""
 RECEIVED = "ragwatch_agent_received_total"
+FORWARDED = "ragwatch_agent_forwarded_total"
 FORWARD_S = 8.0
 SKEW_S = 2.0
 UNSENT = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
@@ -95,7 +96,7 @@ def _web(agent: RunningAgent) -> list[Check]:
     version = _label(_samples(agent), "ragwatch_build_info", "version")
     if version and version != __version__:
         checks.append(
-            Check("agent's", "note", f"it is ragwatch {version}, here is {__version__}", "upgrade the older one")
+            Check("version", "note", f"the agent is ragwatch {version}, here is {__version__}", "upgrade the older one")
         )
     return checks
 
@@ -169,7 +170,7 @@ def _counted(agent: RunningAgent, before: dict[tuple[str, str], float], service:
             do = "unset OTEL_EXPORTER_OTLP_METRICS_ENDPOINT; or OTEL_METRICS_EXPORTER=none, and the agent counts spans"
         yield Check("/metrics", "wrong", said, do)
     yield from _losses(_samples(agent))
-    yield _upstream(agent)
+    yield _upstream(agent, before)
 
 
 def _steps(agent: RunningAgent, trace_id: str, wanted: list[str], service: str) -> Check:
@@ -177,7 +178,7 @@ def _steps(agent: RunningAgent, trace_id: str, wanted: list[str], service: str) 
     try:
         (query, *_) = agent.query(trace_id)["queries"]
     except (NoAnswer, ConfigError, ValueError) as error:
-        return Check("KPIs", "wrong", f"its query cannot be read: {error}", f"ragwatch show {trace_id[:8]}")
+        return Check("KPIs", "wrong", f"its query cannot be read: {error}", _show(agent, trace_id))
     there = [step["step"] for step in query["steps"]]
     missing = [step for step in wanted if step not in there]
     if missing:
@@ -188,7 +189,13 @@ def _steps(agent: RunningAgent, trace_id: str, wanted: list[str], service: str) 
         how = "@ragwatch.retrieve and @ragwatch.generate around its steps, or an instrumentor of its libraries"
         return Check("KPIs", "wrong", said, how)
     many = f"its step{'s' if len(there) != 1 else ''} {', '.join(there)}"
-    return Check("KPIs", "ok", f"it is a query of {service} with {many}: ragwatch show {trace_id[:8]}")
+    return Check("KPIs", "ok", f"it is a query of {service} with {many}: {_show(agent, trace_id)}")
+
+
+def _show(agent: RunningAgent, trace_id: str) -> str:
+    """The command that shows the query."""
+    where = "" if agent.name == f"http://127.0.0.1:{default_port()}" else f" --agent {agent.name}"
+    return f"ragwatch show {trace_id[:8]}{where}"
 
 
 def _held(agent: RunningAgent, trace_id: str) -> bool:
@@ -210,7 +217,7 @@ def _losses(samples: dict[tuple[str, str], float]) -> Iterator[Check]:
             )
 
 
-def _upstream(agent: RunningAgent) -> Check:
+def _upstream(agent: RunningAgent, before: dict[tuple[str, str], float]) -> Check:
     def lag() -> float | None:
         samples = _samples(agent)
         found = [
@@ -220,12 +227,30 @@ def _upstream(agent: RunningAgent) -> Check:
 
     if lag() is None:
         return Check("upstream", "note", "none is set: everything stays with this agent", f"{START} --upstream URL")
-    if _wait(lambda: lag() == 0, FORWARD_S):
-        return Check("upstream", "ok", "it has taken everything")
-    waiting = lag() or 0
-    retried = _label(_samples(agent), "ragwatch_agent_forwarded_total", "upstream") or "the upstream"
-    said = f"{waiting:.0f} requests wait for {retried}, which does not take them (nothing is lost)"
-    return Check("upstream", "wrong", said, "look there, or at --upstream and --upstream-headers of the agent")
+    gone = _wait(lambda: lag() == 0, FORWARD_S)
+    now = _samples(agent)
+    name = _label(now, FORWARDED, "upstream") or "the upstream"
+    why = _why_not(agent)
+    do = "look there, or at --upstream and --upstream-headers of the agent"
+    refused = _total(now, FORWARDED, 'result="refused"') - _total(before, FORWARDED, 'result="refused"')
+    if refused > 0:
+        return Check("upstream", "wrong", f"{name} refuses what it gets{why}: {refused:.0f} requests set aside", do)
+    if not gone:
+        said = f"{lag() or 0:.0f} requests wait for {name}, which does not take them{why} (nothing is lost)"
+        return Check("upstream", "wrong", said, do)
+    if _total(now, FORWARDED, 'result="kpis_failed"') and not _total(now, FORWARDED, 'result="kpis"'):
+        said = f"{name} has taken everything but the KPIs: it takes no metrics"
+        return Check("upstream", "note", said, f"let a Prometheus scrape {agent.name}/metrics")
+    return Check("upstream", "ok", f"{name} has taken everything")
+
+
+def _why_not(agent: RunningAgent) -> str:
+    """What the upstream answered last, where the agent says it."""
+    try:
+        problem = agent.about().get("upstream_problem")
+    except (NoAnswer, ConfigError):
+        return ""
+    return f" ({problem})" if problem else ""
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> bool:

@@ -9,12 +9,13 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 
+from ragwatch import __version__
 from ragwatch.cli import main
 from tests.support.agent import Agent
 from tests.support.procs import Process
@@ -80,8 +81,8 @@ def wrong(checks: dict[str, dict[str, str]]) -> set[str]:
 
 
 @contextmanager
-def web_page(agent: Agent | None = None, ahead_s: float = 0.0) -> Iterator[str]:
-    """A server that answers everything with a page, or as an agent does whose clock is ahead."""
+def web_page(agent: Agent | None = None, ahead_s: float = 0.0, version: str | None = None) -> Iterator[str]:
+    """A server that answers everything with a page, or as an agent does whose clock is ahead, or of another version."""
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -89,6 +90,8 @@ def web_page(agent: Agent | None = None, ahead_s: float = 0.0) -> Iterator[str]:
             if agent is not None and self.path == "/api/state":
                 found = json.loads(body)
                 body = json.dumps({**found, "at": found["at"] + ahead_s})
+            if version is not None:
+                body = body.replace(f'version="{__version__}"', f'version="{version}"')
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.end_headers()
@@ -99,6 +102,31 @@ def web_page(agent: Agent | None = None, ahead_s: float = 0.0) -> Iterator[str]:
         def log_message(self, *_: object) -> None: ...
 
     server = HTTPServer(("127.0.0.1", 0), Page)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def upstream(**statuses: int) -> Iterator[str]:
+    """A server that answers requests of each signal with a status."""
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(statuses[self.path.rpartition("/")[2]])
+            self.send_header("Content-Type", "application/x-protobuf")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -216,7 +244,41 @@ def test_planted_an_upstream_that_is_down(tmp_path: Path) -> None:
     with Agent(tmp_path, "--upstream", f"http://127.0.0.1:{free_port()}") as agent:
         checks, _ = doctor(agent.web_url, agent.http_url)
     assert wrong(checks) == {"upstream"}
-    assert "which does not take them (nothing is lost)" in checks["upstream"]["said"]
+    assert "which does not take them (NewConnectionError at http:" in checks["upstream"]["said"]
+
+
+def test_planted_an_upstream_that_refuses_for_good(tmp_path: Path) -> None:
+    with upstream(traces=401, metrics=401, logs=401) as url, Agent(tmp_path, "--upstream", url) as agent:
+        checks, _ = doctor(agent.web_url, agent.http_url)
+    assert wrong(checks) == {"upstream"}
+    assert f"refuses what it gets (HTTP 401 from {url}/v1/traces)" in checks["upstream"]["said"]
+    assert "--upstream-headers" in checks["upstream"]["do"]
+
+
+def test_planted_an_upstream_that_is_a_web_page(tmp_path: Path) -> None:
+    with web_page() as page, Agent(tmp_path, "--upstream", page) as agent:
+        checks, _ = doctor(agent.web_url, agent.http_url)
+    assert wrong(checks) == {"upstream"}
+    assert "answers with a page, not as an OTLP receiver) (nothing is lost)" in checks["upstream"]["said"]
+
+
+def test_an_upstream_that_takes_no_metrics_is_noted(tmp_path: Path) -> None:
+    options = ("--metrics-interval-s", "0.3")
+    with (
+        upstream(traces=200, metrics=404, logs=200) as url,
+        Agent(tmp_path, "--upstream", url, *options) as agent,
+    ):
+        agent.wait_metric("ragwatch_agent_forwarded_total", 2, result="kpis_failed")
+        checks, code = doctor(agent.web_url, agent.http_url)
+    assert (code, checks["upstream"]["status"]) == (0, "note")
+    assert "but the KPIs: it takes no metrics" in checks["upstream"]["said"]
+
+
+def test_an_agent_of_another_version_is_noted(agent: Agent) -> None:
+    with web_page(agent, version="0.0.1") as other:
+        checks, code = doctor(other, agent.http_url)
+    assert (code, checks["version"]["status"]) == (0, "note")
+    assert checks["version"]["said"] == f"the agent is ragwatch 0.0.1, here is {__version__}"
 
 
 def test_planted_a_clock_that_is_an_hour_ahead(agent: Agent) -> None:
@@ -345,6 +407,7 @@ def test_planted_metrics_that_go_elsewhere(agent: Agent, tmp_path: Path) -> None
 def test_what_to_type_has_the_ports_of_the_agent_that_runs(agent: Agent) -> None:
     checks, _ = doctor(agent.web_url, f"http://127.0.0.1:{free_port()}")
     assert checks["receiver"]["do"].startswith(f"OTEL_EXPORTER_OTLP_ENDPOINT={agent.http_url},")
+    assert doctor(agent.web_url, agent.http_url)[0]["KPIs"]["said"].endswith(f" --agent {agent.web_url}")
     checks, _ = doctor(agent.web_url, f"http://127.0.0.1:{free_port()}", OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
     assert checks["receiver"]["do"].startswith(f"OTEL_EXPORTER_OTLP_ENDPOINT=http://{agent.grpc_target},")
     checks, _ = doctor(agent.web_url, f"http://{agent.grpc_target}")
