@@ -63,8 +63,8 @@ def answer_lines(
 ) -> int:
     """Carry every line out; 1 where a question failed or a command was wrong, else 0.
 
-    ``out`` takes a JSON object a question (``Asked.to_dict`` with ``Totals.to_dict`` as its ``summary``), ``wrong`` what
-    cannot be carried out; ``words`` says what an error means.
+    ``out`` takes a JSON object a question (``Asked.to_dict`` with ``Totals.to_dict`` as its ``summary``), ``wrong``
+    what cannot be carried out; ``words`` says what an error means.
     """
     code, totals = 0, Totals()
     for line in lines:
