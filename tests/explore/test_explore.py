@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -329,6 +330,26 @@ def test_a_difference_turns_one_ranking_into_the_other(before: list[str], after:
         ranks[move.id] = move.after
     ranks.update(gained)
     assert ranks == {key: rank for rank, key in enumerate(after, 1)}
+
+
+def test_an_app_that_switches_ragwatch_on_needs_no_agent_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "own_app.py").write_text(
+        "import ragwatch\nragwatch.init(service='own')\ndef answer(question: str) -> str: return 'so ' + question\n"
+    )
+    with socket.socket() as taken:  # nobody listens there, whoever runs beside the test
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        (tmp_path / "start.py").write_text(
+            f"import sys\nfrom ragwatch.config import otel_env\notel_env._HTTP_ENDPOINT = {url!r}\n"
+            "from ragwatch.cli import main\nsys.exit(main(sys.argv[1:]))\n"
+        )
+        for function, wanted in (("answer", 0), ("anser", 2)):
+            done = subprocess.run(
+                [sys.executable, "start.py", "explore", f"own_app:{function}", "why"],
+                capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60,
+            )  # fmt: skip
+            assert done.returncode == wanted
+            assert len(done.stderr.splitlines()) == (wanted > 0), done.stderr
 
 
 def test_the_log_lines_of_an_app_that_switches_ragwatch_on_are_not_on_the_screen(tmp_path: Path) -> None:
