@@ -91,7 +91,7 @@ class Recorder:
                     query.steps.append(span)
                 elif span.epoch is self.epoch:
                     self.finished(span)
-            elif span.query is not None:
+            elif span.query is not None and span.scope.name != semconv.SCOPE_NAME:  # a query within one says nothing
                 self.take(span, span.query)
             if span.flags & 1 and self.exports_spans and span.epoch is self.epoch:
                 self.export(span)

@@ -12,6 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import ragwatch
+import ragwatch.sdk.api
+import ragwatch.sdk.judgements  # what the first query would else load while its time is taken
 from ragwatch.config.otel_env import read_settings
 from ragwatch.sdk.setup import running
 from ragwatch.target.answer import Answer
