@@ -17,6 +17,8 @@ from ragwatch.semconv import EXPORT_INTERVAL
 
 SURELY = 0.75
 """Of an interval: reports that lie further apart are not those of two processes side by side."""
+SURELY_ALL = 1.25
+"""Intervals in which each process of an app has reported."""
 LATE = 2.0
 """Intervals (and some seconds, for the way) after which an app that does not report has nothing to report."""
 LATE_S = 5.0
@@ -132,13 +134,13 @@ class _History:
                 return None
             before = [state for at_s, state in points if at_s <= began_s][-1]
             return _since(newest, before), now_s - began_s
-        if len(points) == 1:
+        first_s, first = points[0]
+        if len(points) == 1 or (first.metrics and now_s - first_s < SURELY_ALL * every_s):
             return None
         wanted_s = last_s - max(1, round(self._seconds / every_s)) * every_s
         reports = [point for point in list(points)[1:-1] if last_s - point[0] >= SURELY * every_s]
         if not reports:  # the first of each process: it tells of the time since the report before
-            began_s, before = points[0]
-            return _since(newest, before), max(every_s, last_s - began_s)
+            return _since(newest, first), max(every_s, last_s - first_s)
         began_s, before = min(reports, key=lambda point: abs(point[0] - wanted_s))
         return _since(newest, before), last_s - began_s
 
