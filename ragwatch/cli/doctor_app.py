@@ -151,7 +151,7 @@ def _provider(found: dict[str, Any]) -> Check:
     kind = found["provider"]
     if found["provider_is"] == "none":
         return Check("provider", "note", "no tracer provider is set: nothing is traced until somebody sets one")
-    sampler = f", sampler {found['sampler']}" if found["sampler"] else ""
+    sampler = f", sampler {_root_of(found['sampler'])}" if found["sampler"] else ""
     if not found["records"]:
         return Check(
             "provider", "wrong", f"spans of the provider {kind} are not recorded{sampler}: no trace leaves the app",
@@ -171,6 +171,16 @@ def _provider(found: dict[str, Any]) -> Check:
         )  # fmt: skip
     others = f", exports by {', '.join(found['processors'])}" if found["processors"] else ""
     return Check("provider", "note", f"{kind}, set by somebody else, is kept and used{others}{sampler}")
+
+
+def _root_of(sampler: str) -> str:
+    """Of what a parent-based sampler says of itself, the part that decides about a query.
+
+    >>> _root_of("ParentBased{root:AlwaysOnSampler,remoteParentSampled:AlwaysOnSampler}")
+    'ParentBased{root:AlwaysOnSampler}'
+    """
+    root, comma, _ = sampler.partition(",remoteParentSampled:")
+    return f"{root}}}" if comma else sampler
 
 
 def run_child(
