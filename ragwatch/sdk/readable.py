@@ -66,7 +66,7 @@ class ForeignSpan:
         self.trace_state_header = context.trace_state.to_header() if context and context.trace_state else ""
         self.start_ns = span.start_time or 0
         self.end_ns = span.end_time or 0
-        self.attribute_map = span.attributes or {}
+        self.attribute_map = dict(span.attributes or {})
         self.parent_remote = bool(span.parent and span.parent.is_remote)
         self.event_list = [
             (event.name, event.timestamp, event.attributes, event.dropped_attributes) for event in span.events

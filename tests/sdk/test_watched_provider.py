@@ -95,6 +95,16 @@ def test_a_span_that_the_apps_exporter_sends_too_is_counted_once(documents: int)
     assert told.queries[0].extra is None, "the ids are of no interest to anybody"
 
 
+def test_a_marked_span_of_which_nothing_is_kept_back_leaves_the_process() -> None:
+    plain = """
+with ragwatch.query("q"), lib.start_as_current_span("Retriever", attributes={"openinference.span.kind": "RETRIEVER"}):
+    sleep(0.01)
+assert ragwatch.flush(20) and ragwatch.telemetry()["lost"] == {}, ragwatch.telemetry()
+"""
+    (retriever,) = [span for span in run(APP + STARTED + plain).spans() if span.name == "Retriever"]
+    assert attributes_of(retriever.attributes)["ragwatch.counted"] is True
+
+
 def test_an_agent_counts_what_the_process_does_not() -> None:
     sink = run(APP + OWN_EXPORTER + STARTED + "answer()\n", OTEL_METRICS_EXPORTER="none")
     told = seen_by_an_agent(sink)
