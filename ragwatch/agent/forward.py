@@ -55,6 +55,8 @@ class Forward:
         self._cursor, _ = store.read_cursor(self._store)
         self._failures = 0
         self._down = False
+        self._problem = ""
+        """Why the upstream did not take what it was sent last."""
         self._metrics_due = 0.0
         self._view = View(settings.directory)
         self._resource, self._start_ns = self._identity()
@@ -111,6 +113,7 @@ class Forward:
         """The answer once it is final; None when told to stop."""
         while not self._stopping.is_set():
             answer = self._target.send(signal, body)
+            self._problem = answer.problem
             if answer.delivered or not answer.again:
                 if self._down:
                     say("forward", f"{self._target.name} takes requests again")
@@ -131,6 +134,7 @@ class Forward:
         connection = self._store
         connection.execute("BEGIN IMMEDIATE")
         store.write_cursor(connection, cursor, cursor + 1)
+        store.write_meta(connection, "problem", self._problem)
         saved = self._counts.save(connection)
         connection.execute("COMMIT")
         self._counts.saved(saved)

@@ -149,6 +149,10 @@ def _schemas() -> dict[str, Any]:
                 "dependencies": {"type": "object", "additionalProperties": text},
                 "settings": _array({"type": "object", "properties": {"name": text, "value": {}, "source": text}}),
                 "started_s": {"type": "number", "description": "seconds since the epoch"},
+                "upstream_problem": {
+                    "type": "string",
+                    "description": "what the upstream answered, if it takes nothing",
+                },
             },
         },
         "State": {"type": "object", "description": "by metric, its series"},

@@ -70,6 +70,10 @@ class HttpUpstream:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             return Answer(False, again=True, problem=f"{type(error).__name__} at {mask_url(url)}")
         if response.status < 300:
+            if response.headers.get("Content-Type", "").startswith("text/html"):  # somebody's page: no receiver
+                return Answer(
+                    False, again=True, problem=f"{mask_url(url)} answers with a page, not as an OTLP receiver"
+                )
             return Answer(True)
         after = response.headers.get("Retry-After", "")
         return Answer(

@@ -61,8 +61,12 @@ class View:
         return self._look(lambda connection: of_trace(connection, beginning))
 
     def about(self) -> dict[str, Any]:
-        """What this agent is: ``agent.about``; ``NoAnswer`` where its files do not say."""
-        return about.read(self._directory)
+        """What this agent is: ``agent.about``, and why its upstream takes nothing, if so.
+
+        ``NoAnswer`` where its files do not say.
+        """
+        problem = self._forwarded("problem")
+        return about.read(self._directory) | ({"upstream_problem": problem} if problem else {})
 
     def readiness(self) -> dict[str, str]:
         """What is wrong, by part; empty when everything works."""
@@ -134,15 +138,19 @@ class View:
 
     def _agent(self) -> str:
         """Which agent this is; empty where it has no upstream, and its counts can come by one way only."""
+        held = self._forwarded("identity")
+        return str(held[0]) if isinstance(held, list) else ""
+
+    def _forwarded(self, key: str) -> Any:
+        """What the forwarder keeps under a key; None where there is none."""
         path = self._directory / CONSUMERS["forward"]
         if not path.exists():
-            return ""
+            return None
         try:
             with _Reader(path) as connection:
-                held = store.read_meta(connection, "identity")
+                return store.read_meta(connection, key)
         except sqlite3.Error:
-            return ""
-        return str(held[0]) if isinstance(held, list) else ""
+            return None
 
     def _forward_state(self) -> State:
         path = self._directory / "forward.db"

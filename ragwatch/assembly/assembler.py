@@ -243,11 +243,14 @@ class Assembler:
         while due and due[0][0] <= now:
             trace_id = heappop(due)[1]
             trace = traces.get(trace_id)
-            if trace is not None and self._deadline(trace) <= now:
-                if trace.nodes:
-                    mixed[trace_id] = None
-                else:
-                    self._finish(trace_id, "no_root")
+            if trace is None:
+                continue
+            if (at := self._deadline(trace)) > now:  # what came since made it wait for longer
+                heappush(due, (at, trace_id))
+            elif trace.nodes:
+                mixed[trace_id] = None
+            else:
+                self._finish(trace_id, "no_root")
         return mixed
 
     def _finish_mixing(self, due: dict[bytes, None]) -> None:
@@ -356,6 +359,7 @@ class Assembler:
     def _finish_mixed(self, trace: Waiting, reason: str) -> None:
         """A trace in which other conventions say something."""
         trace.read()
+        trace.mark()
         own = (*trace.roots, *trace.steps)
         nodes = [*trace.nodes, *(own_node(step, trace.origin, counted=trace.has_counted(step)) for step in own)]
         made = assemble(nodes)

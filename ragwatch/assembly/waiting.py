@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
+from ragwatch import semconv
 from ragwatch.assembly.complete import complete
 from ragwatch.assembly.node import Node, Origin
 from ragwatch.conventions.own_wire import OwnTrace, read_steps
@@ -110,6 +111,13 @@ class Waiting:
             held += came
             return held
         return came
+
+    def mark(self) -> None:
+        """Mark what the queries say that their process has counted with them: its other exporters do not."""
+        said = [(root.extra or {}).get(semconv.COUNTED_SPANS) for root in self.roots]
+        ids = {str(held) for found in said if isinstance(found, list | tuple) for held in found}
+        for node in self.nodes if ids else ():
+            node.counted = node.counted or node.id in ids
 
     def has_counted(self, step: Step) -> bool:
         """Whether the process of one of ragwatch's own steps has counted it."""

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from ragwatch.bench.drivers import Driver, Loop, Threads
 from ragwatch.bench.load import Phase, Think
+from ragwatch.bench.priority import Priority
 from ragwatch.bench.schedule import arrivals
 from ragwatch.bench.shot import Job, Shot, judged
 from ragwatch.bench.tally import Tally
@@ -28,6 +29,8 @@ from ragwatch.target.target import Target
 TICK_S = 0.05
 LONG_S = 0.1
 """Below this a plain sleep waits for the next question: it ends nearer to its time than waiting for an event does."""
+LATE_S = 0.05
+"""Behind its schedule by this much it does not sleep any more."""
 SWITCH_INTERVAL_S = 0.0005
 """Python's 5 ms would let one busy thread of the app delay every question by as much."""
 MAX_MESSAGE = 200
@@ -117,6 +120,12 @@ class Engine:
         return self._clock() - self._zero
 
     def _open(self, number: int, phase: Phase, start: float, tally: Tally) -> None:
+        with Priority() as priority:
+            self._hand_over(number, phase, start, tally, priority)
+        if not self.stop.is_set():
+            self.stop.wait(max(0.0, start + phase.seconds - self.now()))
+
+    def _hand_over(self, number: int, phase: Phase, start: float, tally: Tally, priority: Priority) -> None:
         dice = self._dice if self._poisson else None
         for offset in arrivals(phase, dice):
             due = start + offset
@@ -130,7 +139,7 @@ class Engine:
             tally.offered += 1
             self._driver.submit(Job(number, due, self.now(), self._next()))
             self.most_in_flight = max(self.most_in_flight, self._driver.unfinished())
-        self.stop.wait(max(0.0, start + phase.seconds - self.now()))
+            priority.hold(ahead > -LATE_S)
 
     def _closed(self, number: int, phase: Phase, start: float, tally: Tally) -> None:
         """Users come one by one over a ramp; each asks, waits, thinks, until the phase is over."""

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from ragwatch.errors import ConfigError
 
 SHELLS = ("bash", "zsh", "tcsh")
+_DIRECTORIES = ("directory", "_dir", "docs")
+_FILES = frozenset({"file", "paths", "from_file", "prices"})
+"""Of arguments that are no ``Path`` themselves."""
 EPILOG = """examples:
   eval "$(ragwatch completion bash)"                                     in ~/.bashrc
   ragwatch completion zsh > "${fpath[1]}/_ragwatch"                      once, then a new shell
+  ragwatch completion tcsh > ~/.ragwatch.tcsh                            and `source ~/.ragwatch.tcsh` in ~/.tcshrc
 
 exit codes: 0 printed, 2 shtab is not installed, or the shell is not one of these"""
 
@@ -34,8 +40,24 @@ def run(args: argparse.Namespace) -> int:
         import shtab
     except ModuleNotFoundError:
         raise ConfigError("completion", "needs shtab: pip install 'ragwatch[agent]'", source="this verb") from None
-    print(shtab.complete(whole_parser(), args.shell))
+    parser = whole_parser()
+    for action in _actions(parser):
+        if action.dest.endswith(_DIRECTORIES):
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+        elif action.type is Path or action.dest in _FILES:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+    print(shtab.complete(parser, args.shell))
     return 0
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Every argument of every verb."""
+    for action in parser._actions:  # noqa: SLF001  (argparse has no public name for them)
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            for verb in action.choices.values():
+                yield from _actions(verb)
+        else:
+            yield action
 
 
 def whole_parser() -> argparse.ArgumentParser:

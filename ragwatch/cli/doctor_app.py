@@ -151,7 +151,7 @@ def _provider(found: dict[str, Any]) -> Check:
     kind = found["provider"]
     if found["provider_is"] == "none":
         return Check("provider", "note", "no tracer provider is set: nothing is traced until somebody sets one")
-    sampler = f", sampler {found['sampler']}" if found["sampler"] else ""
+    sampler = f", sampler {_root_of(found['sampler'])}" if found["sampler"] else ""
     if not found["records"]:
         return Check(
             "provider", "wrong", f"spans of the provider {kind} are not recorded{sampler}: no trace leaves the app",
@@ -164,7 +164,23 @@ def _provider(found: dict[str, Any]) -> Check:
             "provider", "wrong", f"{kind}, set by somebody else, takes no span processor: its spans reach no agent",
             "use opentelemetry.sdk.trace.TracerProvider, or let ragwatch.init() make the provider",
         )  # fmt: skip
-    return Check("provider", "note", f"{kind}, set by somebody else, is kept and used{sampler}")
+    if not found["running"] and not found["processors"]:
+        return Check(
+            "provider", "wrong", f"{kind}, set by somebody else, has no span processor: what it traces goes nowhere",
+            "ragwatch.init() after it is set, or provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))",
+        )  # fmt: skip
+    others = f", exports by {', '.join(found['processors'])}" if found["processors"] else ""
+    return Check("provider", "note", f"{kind}, set by somebody else, is kept and used{others}{sampler}")
+
+
+def _root_of(sampler: str) -> str:
+    """Of what a parent-based sampler says of itself, the part that decides about a query.
+
+    >>> _root_of("ParentBased{root:AlwaysOnSampler,remoteParentSampled:AlwaysOnSampler}")
+    'ParentBased{root:AlwaysOnSampler}'
+    """
+    root, comma, _ = sampler.partition(",remoteParentSampled:")
+    return f"{root}}}" if comma else sampler
 
 
 def run_child(

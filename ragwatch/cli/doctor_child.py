@@ -43,6 +43,25 @@ def canary() -> dict[str, Any]:
     }
 
 
+def watch_processors() -> list[str]:
+    """The span processors that others add from now on, by the class of their exporter where they have one."""
+    from opentelemetry.sdk import trace as sdk
+
+    found: list[str] = []
+
+    def noted(add: Any) -> Any:
+        def added(self: Any, span_processor: Any) -> None:
+            if not type(span_processor).__module__.startswith("ragwatch."):
+                found.append(type(getattr(span_processor, "span_exporter", span_processor)).__name__)
+            add(self, span_processor)
+
+        return added
+
+    for kind in (sdk.SynchronousMultiSpanProcessor, sdk.ConcurrentMultiSpanProcessor):
+        kind.add_span_processor = noted(kind.add_span_processor)  # type: ignore[method-assign]
+    return found
+
+
 def asked(name: str, question: str = "", cache_dir: str = "") -> dict[str, Any]:
     """Ask the demo one of its own questions, or the user's function a given one; what became of it."""
     from opentelemetry import trace
@@ -56,6 +75,7 @@ def asked(name: str, question: str = "", cache_dir: str = "") -> dict[str, Any]:
     from ragwatch.target.asking import ask, ask_async
     from ragwatch.target.target import function_target
 
+    processors = watch_processors()
     try:
         if name == "demo":
             ragwatch.init(service=SERVICE, log_queries=False)
@@ -85,11 +105,13 @@ def asked(name: str, question: str = "", cache_dir: str = "") -> dict[str, Any]:
         delivered = ragwatch.flush(FLUSH_S)
     else:
         delivered = bool(getattr(provider, "force_flush", lambda _: False)(int(FLUSH_S * 1000)))
+    kind = type(provider)
     resource = process[0].resource if process is not None else getattr(provider, "resource", None)
     last = records[-1].steps if records else ()
     found.close()
     return {
         "on": context.is_valid,
+        "unexported": f"{kind.__module__}.{kind.__qualname__}" if process is None and not processors else None,
         "service": str(resource.attributes.get("service.name")) if resource is not None else SERVICE,
         "question": question,
         "error": None if answer.error is None else f"{type(answer.error).__name__}: {answer.error}",
@@ -108,6 +130,7 @@ def target(name: str) -> dict[str, Any]:
     from ragwatch.cli.target import load_function
     from ragwatch.errors import ConfigError
 
+    processors = watch_processors()
     try:
         load_function(name, "TARGET")
     except ConfigError as error:
@@ -130,6 +153,7 @@ def target(name: str) -> dict[str, Any]:
         "provider_is": "none" if kind.__name__ == "ProxyTracerProvider" else "own" if kind is Provider else "other",
         "can_add": hasattr(provider, "add_span_processor"),
         "records": records,
+        "processors": processors,
         "sampler": getattr(getattr(provider, "sampler", None), "get_description", lambda: None)(),
         "active": active(),
     }

@@ -6,26 +6,23 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from time import monotonic, sleep, time
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from ragwatch import __version__
 from ragwatch.cli.doctor_app import CHILD_S, Check, run_child
 from ragwatch.cli.doctor_child import SERVICE
-from ragwatch.cli.source import RunningAgent
-from ragwatch.config.otel_env import Endpoint, read_settings
-from ragwatch.config.urls import mask_url
+from ragwatch.cli.doctor_receiver import START, goes_elsewhere, place_of, receiver_checks, start
+from ragwatch.cli.source import RunningAgent, default_port
+from ragwatch.config.otel_env import read_settings
 from ragwatch.errors import ConfigError, NoAnswer
 
 ARRIVAL_S = 10.0
 QUIET_S = 3.0
 """The SDK has an answer to what it sent: an agent that still counts nothing then is not the one that took it."""
 RECEIVED = "ragwatch_agent_received_total"
+FORWARDED = "ragwatch_agent_forwarded_total"
 FORWARD_S = 8.0
 SKEW_S = 2.0
 UNSENT = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
-GRPC_PATH = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-START = "ragwatch agent"
-TOKEN = "OTEL_EXPORTER_OTLP_HEADERS='authorization=Bearer TOKEN'"  # noqa: S105
 
 
 class Canary(NamedTuple):
@@ -44,12 +41,11 @@ class Canary(NamedTuple):
 def hop_checks(agent: RunningAgent, canary: Canary = Canary()) -> Iterator[Check]:  # noqa: B008  (frozen)
     """Each hop in order; what lies behind one that is wrong is unknown."""
     settings = read_settings()
-    endpoint = settings.endpoints.get("traces")
-    receiver = Check("receiver", "unknown", "traces are not sent") if endpoint is None else _receiver(endpoint)
-    yield receiver
+    receivers = list(receiver_checks(settings, agent))
+    yield from receivers
     web = _web(agent)
     yield from web
-    if web[0].status == "wrong" or receiver.status != "ok" or settings.disabled:
+    if web[0].status == "wrong" or any(one.status != "ok" for one in receivers) or settings.disabled:
         if canary.goes_unsent:
             yield from canary.checks(*run_child(*canary.arguments, timeout_s=canary.timeout_s, env=UNSENT))
         yield Check("query", "unknown", "not sent: a hop before it is wrong")
@@ -69,89 +65,18 @@ def hop_checks(agent: RunningAgent, canary: Canary = Canary()) -> Iterator[Check
     yield from _arrival(agent, found, before)
 
 
-def _receiver(endpoint: Endpoint) -> Check:
-    from ragwatch.sdk.wire import TraceEncoder
-
-    empty = TraceEncoder({"service.name": SERVICE}).request([])
-    probe = _grpc if endpoint.protocol == "grpc" else _http
-    return probe(endpoint, empty)
-
-
-def _http(endpoint: Endpoint, body: bytes) -> Check:
-    import urllib3
-
-    name = f"{mask_url(endpoint.url)} ({endpoint.protocol})"
-    port = urlsplit(endpoint.url).port
-    headers = {**dict(endpoint.headers), "Content-Type": "application/x-protobuf"}
-    pool = urllib3.PoolManager(retries=False, timeout=min(5.0, endpoint.timeout_s or 5.0))
-    try:
-        answer = pool.request("POST", endpoint.url, body=body, headers=headers)
-    except urllib3.exceptions.NewConnectionError as error:
-        reason = str(error).rpartition("] ")[2]
-        return Check(
-            "receiver", "wrong", f"nobody listens at {name}: {reason}", f"{START}, or OTEL_EXPORTER_OTLP_ENDPOINT=URL"
-        )
-    except (urllib3.exceptions.HTTPError, ValueError) as error:
-        hint = (
-            "OTEL_EXPORTER_OTLP_PROTOCOL=grpc, or the HTTP port (4318)"
-            if port == 4317 or _speaks_grpc(endpoint)
-            else ""
-        )
-        what = "speaks gRPC, not HTTP" if hint else f"does not answer as an OTLP receiver: {type(error).__name__}"
-        return Check("receiver", "wrong", f"{name} {what}", hint or "check OTEL_EXPORTER_OTLP_ENDPOINT")
-    kind = (answer.headers.get("Content-Type") or "nothing").split(";")[0]
-    if answer.status in {401, 403}:
-        return Check("receiver", "wrong", f"{name} wants a token and answers {answer.status}", TOKEN)
-    if answer.status != 200 or "protobuf" not in kind:
-        said = f"{name} is no OTLP receiver: it answers {answer.status} with {kind}"
-        return Check("receiver", "wrong", said, "OTEL_EXPORTER_OTLP_ENDPOINT=http://HOST:4318")
-    return Check("receiver", "ok", f"{name} takes spans")
-
-
-def _speaks_grpc(endpoint: Endpoint) -> bool:
-    parts = urlsplit(endpoint.url)
-    as_grpc = Endpoint(f"http://{parts.hostname}:{parts.port or 80}", "grpc", endpoint.headers, 3.0)
-    return "nobody" not in _grpc(as_grpc, b"").said
-
-
-def _grpc(endpoint: Endpoint, body: bytes) -> Check:
-    import grpc
-
-    parts = urlsplit(endpoint.url if "://" in endpoint.url else f"http://{endpoint.url}")
-    host = f"{parts.hostname}:{parts.port or 4317}"
-    name = f"{host} (grpc)"
-    secure = parts.scheme == "https"
-    make: Callable[[], Any] = (
-        (lambda: grpc.secure_channel(host, grpc.ssl_channel_credentials()))
-        if secure
-        else (lambda: grpc.insecure_channel(host))
-    )
-    with make() as channel:
-        call = channel.unary_unary(GRPC_PATH)
-        try:
-            call(body, timeout=min(5.0, endpoint.timeout_s or 5.0), metadata=endpoint.headers)
-        except grpc.RpcError as error:
-            code = error.code().name
-            if code in {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
-                return Check("receiver", "wrong", f"{name} wants a token and answers {code}", TOKEN)
-            if code in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}:
-                said = f"nobody speaks gRPC at {name}: {code}"
-                return Check("receiver", "wrong", said, f"{START}, or OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf")
-            return Check("receiver", "wrong", f"{name} answers {code}", "check OTEL_EXPORTER_OTLP_ENDPOINT")
-    return Check("receiver", "ok", f"{name} takes spans")
-
-
 def _web(agent: RunningAgent) -> list[Check]:
     try:
         status, kind, body = agent.get("/readyz")
     except NoAnswer:
-        return [Check("agent", "wrong", f"nobody answers at {agent.name}", f"{START}, or --agent URL of its web port")]
+        do = f"{start(web=agent)}, or --agent URL of its web port"
+        return [Check("agent", "wrong", f"nobody answers at {agent.name}", do)]
     try:
         found: dict[str, Any] = json.loads(body)
         problems = found["problems"]
     except (ValueError, KeyError, TypeError):
         said = f"{agent.name} is no ragwatch agent: /readyz answers {status} with {kind}"
-        return [Check("agent", "wrong", said, "--agent URL of the agent's web port (9464)")]
+        return [Check("agent", "wrong", said, "--agent URL of the agent's web port")]
     try:
         before = time()
         state = agent.get_json("/api/state")
@@ -171,7 +96,7 @@ def _web(agent: RunningAgent) -> list[Check]:
     version = _label(_samples(agent), "ragwatch_build_info", "version")
     if version and version != __version__:
         checks.append(
-            Check("agent's", "note", f"it is ragwatch {version}, here is {__version__}", "upgrade the older one")
+            Check("version", "note", f"the agent is ragwatch {version}, here is {__version__}", "upgrade the older one")
         )
     return checks
 
@@ -185,6 +110,9 @@ def _sent(found: dict[str, Any] | None, words: str) -> Check:
             return Check("query", "wrong", "ragwatch is off in a fresh process", "unset OTEL_SDK_DISABLED")
         said = "nothing traces in a fresh process: neither ragwatch nor another SDK was begun"
         return Check("query", "wrong", said, 'ragwatch.init(service="…") at the start of the app')
+    if found.get("unexported"):
+        said = f"it was traced, and nothing exports what the provider {found['unexported']} has: see the provider above"
+        return Check("query", "wrong", said, "ragwatch.init() after the provider is set")
     if not found["delivered"] or lost:
         return Check("query", "wrong", f"the SDK could not deliver a query: {lost or words}", "see the receiver above")
     return Check("query", "ok", f"the SDK delivered one, trace {found['trace_id']}")
@@ -211,9 +139,10 @@ def _arrival(agent: RunningAgent, sent: dict[str, Any], before: dict[tuple[str, 
             yield Check("KPIs", "wrong", said, "ragwatch agent --queries-kept 500; or a sampler dropped it: see above")
         else:
             said = f"what the SDK delivered did not come to the agent at {agent.name}"
-            yield Check(
-                "inbox", "wrong", said, "the endpoint is another receiver's: --agent URL of that one, or its upstream"
-            )
+            traces = read_settings().endpoints["traces"]
+            place = place_of(agent).url("" if traces is None else traces.protocol)
+            do = f"the endpoint is another receiver's: OTEL_EXPORTER_OTLP_ENDPOINT={place}, or --agent URL of that one"
+            yield Check("inbox", "wrong", said, do)
         return
     yield Check("inbox", "ok", "the agent has it on disk")
     yield _steps(agent, trace_id, sent.get("steps", ["retrieve"]), service)
@@ -233,9 +162,15 @@ def _counted(agent: RunningAgent, before: dict[tuple[str, str], float], service:
     if counted:
         yield Check("/metrics", "ok", f"it counts it: {name}{{{label}}}")
     else:
-        yield Check("/metrics", "wrong", f"{name}{{{label}}} did not grow", "see what the agent says on standard error")
+        elsewhere = goes_elsewhere(read_settings())
+        said = f"{name}{{{label}}} did not grow"
+        do = "see what the agent says on standard error"
+        if elsewhere is not None:
+            said += f": the metrics go to {elsewhere}, and what their process counts the agent does not"
+            do = "unset OTEL_EXPORTER_OTLP_METRICS_ENDPOINT; or OTEL_METRICS_EXPORTER=none, and the agent counts spans"
+        yield Check("/metrics", "wrong", said, do)
     yield from _losses(_samples(agent))
-    yield _upstream(agent)
+    yield _upstream(agent, before)
 
 
 def _steps(agent: RunningAgent, trace_id: str, wanted: list[str], service: str) -> Check:
@@ -243,7 +178,7 @@ def _steps(agent: RunningAgent, trace_id: str, wanted: list[str], service: str) 
     try:
         (query, *_) = agent.query(trace_id)["queries"]
     except (NoAnswer, ConfigError, ValueError) as error:
-        return Check("KPIs", "wrong", f"its query cannot be read: {error}", f"ragwatch show {trace_id[:8]}")
+        return Check("KPIs", "wrong", f"its query cannot be read: {error}", _show(agent, trace_id))
     there = [step["step"] for step in query["steps"]]
     missing = [step for step in wanted if step not in there]
     if missing:
@@ -254,7 +189,13 @@ def _steps(agent: RunningAgent, trace_id: str, wanted: list[str], service: str) 
         how = "@ragwatch.retrieve and @ragwatch.generate around its steps, or an instrumentor of its libraries"
         return Check("KPIs", "wrong", said, how)
     many = f"its step{'s' if len(there) != 1 else ''} {', '.join(there)}"
-    return Check("KPIs", "ok", f"it is a query of {service} with {many}: ragwatch show {trace_id[:8]}")
+    return Check("KPIs", "ok", f"it is a query of {service} with {many}: {_show(agent, trace_id)}")
+
+
+def _show(agent: RunningAgent, trace_id: str) -> str:
+    """The command that shows the query."""
+    where = "" if agent.name == f"http://127.0.0.1:{default_port()}" else f" --agent {agent.name}"
+    return f"ragwatch show {trace_id[:8]}{where}"
 
 
 def _held(agent: RunningAgent, trace_id: str) -> bool:
@@ -276,7 +217,7 @@ def _losses(samples: dict[tuple[str, str], float]) -> Iterator[Check]:
             )
 
 
-def _upstream(agent: RunningAgent) -> Check:
+def _upstream(agent: RunningAgent, before: dict[tuple[str, str], float]) -> Check:
     def lag() -> float | None:
         samples = _samples(agent)
         found = [
@@ -286,12 +227,30 @@ def _upstream(agent: RunningAgent) -> Check:
 
     if lag() is None:
         return Check("upstream", "note", "none is set: everything stays with this agent", f"{START} --upstream URL")
-    if _wait(lambda: lag() == 0, FORWARD_S):
-        return Check("upstream", "ok", "it has taken everything")
-    waiting = lag() or 0
-    retried = _label(_samples(agent), "ragwatch_agent_forwarded_total", "upstream") or "the upstream"
-    said = f"{waiting:.0f} requests wait for {retried}, which does not take them (nothing is lost)"
-    return Check("upstream", "wrong", said, "look there, or at --upstream and --upstream-headers of the agent")
+    gone = _wait(lambda: lag() == 0, FORWARD_S)
+    now = _samples(agent)
+    name = _label(now, FORWARDED, "upstream") or "the upstream"
+    why = _why_not(agent)
+    do = "look there, or at --upstream and --upstream-headers of the agent"
+    refused = _total(now, FORWARDED, 'result="refused"') - _total(before, FORWARDED, 'result="refused"')
+    if refused > 0:
+        return Check("upstream", "wrong", f"{name} refuses what it gets{why}: {refused:.0f} requests set aside", do)
+    if not gone:
+        said = f"{lag() or 0:.0f} requests wait for {name}, which does not take them{why} (nothing is lost)"
+        return Check("upstream", "wrong", said, do)
+    if _total(now, FORWARDED, 'result="kpis_failed"') and not _total(now, FORWARDED, 'result="kpis"'):
+        said = f"{name} has taken everything but the KPIs: it takes no metrics"
+        return Check("upstream", "note", said, f"let a Prometheus scrape {agent.name}/metrics")
+    return Check("upstream", "ok", f"{name} has taken everything")
+
+
+def _why_not(agent: RunningAgent) -> str:
+    """What the upstream answered last, where the agent says it."""
+    try:
+        problem = agent.about().get("upstream_problem")
+    except (NoAnswer, ConfigError):
+        return ""
+    return f" ({problem})" if problem else ""
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> bool:

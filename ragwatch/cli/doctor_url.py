@@ -12,6 +12,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_s
 
 from ragwatch.cli.doctor_app import Check
 from ragwatch.cli.doctor_child import SERVICE
+from ragwatch.cli.doctor_receiver import place_of
 from ragwatch.cli.source import RunningAgent
 from ragwatch.target.target import Target
 
@@ -50,7 +51,7 @@ def url_checks(
         said = f"it answered, and a query of {found['service']} came, in a trace of its own"
         yield Check("app", "note", said, "let its web framework's instrumentor take the trace from the request")
         return
-    endpoint = "http://127.0.0.1:4318"
+    endpoint = place_of(agent).url("http/protobuf")
     yield Check(
         "app", "wrong", f"it answered, and no query of it came to the agent at {agent.name}",
         f"in its process: OTEL_EXPORTER_OTLP_ENDPOINT={endpoint} (the agent's), and ragwatch.init() or an instrumentor",

@@ -22,6 +22,9 @@ EPILOG = """examples:
   ragwatch explore app:answer "how do I reset my password?"      one question, and out
   ragwatch explore app:answer < questions.txt | jq .latency_s    one a line in, one JSON object a line out
 
+A line has question, answer, documents, latency_s, trace_id, steps_s, error, …, and under "summary" the totals so far:
+each line is a result, and the last one is the summary too (`… | tail -1 | jq .summary`).
+
 At the prompt: /again, /no-cache, /set top_k=10, /docs 3, /relevant 1 3, /bad, /compare other:function, /export, /help.
 Ctrl-C cancels the query, Ctrl-D leaves.
 
@@ -41,7 +44,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--golden", type=Path, default=Path("golden.jsonl"), help="where judgements go (golden.jsonl)")
     parser.add_argument("--timeout", default="60s", help="how long a URL may take (default 60s)")
     parser.add_argument("--no-history", action="store_true", help="keep no file of what was typed")
-    parser.add_argument("--json", action="store_true", help="one JSON object a question, as over a pipe")
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object a question, as over a pipe; the last is the summary"
+    )
     add_target_options(parser)
 
 

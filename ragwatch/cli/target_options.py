@@ -50,9 +50,11 @@ def open_target(name: str, args: argparse.Namespace, *, timeout_s: float = 30.0,
         return open_url(name, args, timeout_s=timeout_s, connections=connections)
     if ":" not in name:
         raise ConfigError(name, "is no target: write pkg.mod:function, http://…, or demo", source="TARGET")
-    function = load_function(name, "TARGET")
+    from ragwatch.target.asking import send_to_nobody
     from ragwatch.target.target import function_target
 
+    send_to_nobody()
+    function = load_function(name, "TARGET")
     return function_target(name, function)
 
 

@@ -40,8 +40,9 @@ Besides the steps a span may be structure: `{WORKFLOW}` (a whole run), `{CHAIN}`
   report elsewhere has queries of its own; one whose habits are not known yet is given ten lingers for its caller.
 - A run that failed before it could retrieve is a failed query. A root that only embeds and writes is an `ingest`.
 - A trace may go on for hours: where its root has not come, each query in it is handed on by itself.
-- Below a query of ragwatch's SDK the spans of others are steps of it: recognised by the SDK's worker where the tracer
-  provider is ragwatch's, and marked `ragwatch.counted` so that the agent does not count them again; else by the agent.
+- Below a query of ragwatch's SDK the spans of others are steps of it: recognised by the SDK's worker, under ragwatch's
+  tracer provider or the app's own, and marked `ragwatch.counted` so that the agent does not count them again. Where the
+  app's provider has an exporter of its own, the query's span names them (`ragwatch.counted.spans`).
 - A judge of answers (an `EVALUATOR` span) makes no query; the model calls below it are counted as calls.
 - The deepest failing step is the cause of an error; those above it only carry it.
 

@@ -125,7 +125,8 @@ class _Reader:
         self.warnings: list[str] = []
 
     def warn(self, message: str) -> None:
-        self.warnings.append(message)
+        if message not in self.warnings:  # what holds for every signal is read for each
+            self.warnings.append(message)
 
     def text(self, name: str) -> str | None:
         value = self.variables.get(name)
@@ -189,7 +190,7 @@ class _Reader:
         return Endpoint(
             url=self._url(signal, protocol),
             protocol=protocol,
-            headers=self._headers(self._otlp(signal, "HEADERS") or ""),
+            headers=self._headers(signal),
             timeout_s=timeout,
             gzip=compression == "gzip",
             certificate=self._otlp(signal, "CERTIFICATE"),
@@ -208,12 +209,14 @@ class _Reader:
     def _otlp(self, signal: Signal, name: str) -> str | None:
         return self.text(f"OTEL_EXPORTER_OTLP_{signal.upper()}_{name}") or self.text(f"OTEL_EXPORTER_OTLP_{name}")
 
-    def _headers(self, text: str) -> tuple[tuple[str, str], ...]:
+    def _headers(self, signal: Signal) -> tuple[tuple[str, str], ...]:
+        own, common = f"OTEL_EXPORTER_OTLP_{signal.upper()}_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"
+        name = own if self.text(own) else common
         found = []
-        for part in filter(None, (piece.strip() for piece in text.split(","))):
+        for part in filter(None, (piece.strip() for piece in (self.text(name) or "").split(","))):
             key, equals, value = part.partition("=")
             if not equals or not key.strip():
-                self.warn("OTEL_EXPORTER_OTLP_HEADERS: a part that is not key=value is ignored")
+                self.warn(f"{name}: a part that is not key=value is ignored")
                 continue
             found.append((unquote(key.strip()).lower(), unquote(value.strip())))
         return tuple(found)

@@ -291,6 +291,8 @@ def query_fields(extra: Mapping[str, Any] | None) -> dict[str, Any]:
         known = _QUERY_FIELDS.get(key)
         if known is not None:
             fields[known[0]] = known[1](value)
+        elif key == semconv.COUNTED_SPANS:
+            continue
         elif key in _LABEL_KEYS:
             label = label or {}
             label[key] = value

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from ragwatch.catalogue import DURATION_BUCKETS
 from ragwatch.kpi.quality import Estimate
 
 UNKNOWN = "–"
+FEW = 20
+"""Values, of which no quantile is read between the bounds of a bucket."""
 
 
 def percent(value: float | None) -> str:
@@ -17,15 +21,29 @@ def percent(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.1%}"
 
 
-def quantile(seconds: float | None) -> str:
-    """A quantile from buckets: below the first edge nothing finer is known.
+def quantile(seconds: float | None, n: int | None = None, mean: float | None = None) -> str:
+    """A quantile from buckets, of ``n`` values: below the first edge nothing finer is known, nor in a bucket of a few.
 
-    >>> quantile(0.001), quantile(0.25)
-    ('< 5 ms', '250.0 ms')
+    A single value is its own ``mean``; where it is one of a few, the bound of its bucket is what is known.
+
+    >>> quantile(0.001), quantile(0.25), quantile(0.38, 1, 0.3), quantile(0.38, 4, 0.31), quantile(0.38, 40, 0.31)
+    ('< 5 ms', '250.0 ms', '300.0 ms', '≤ 500 ms', '380.0 ms')
+    >>> quantile(DURATION_BUCKETS[-1], 2, 200.0)
+    '> 60 s'
     """
+    if n == 1 and mean is not None:
+        return duration(mean)
     if seconds is not None and seconds < DURATION_BUCKETS[0]:
-        return f"< {DURATION_BUCKETS[0] * 1e3:.0f} ms"
+        return f"< {_edge(DURATION_BUCKETS[0])}"
+    if seconds is not None and n is not None and n < FEW:
+        at = bisect_left(DURATION_BUCKETS, seconds)
+        last = len(DURATION_BUCKETS) - 1
+        return f"≤ {_edge(DURATION_BUCKETS[at])}" if at < last else f"> {_edge(DURATION_BUCKETS[last - 1])}"
     return duration(seconds)
+
+
+def _edge(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds >= 1 else f"{seconds * 1e3:g} ms"
 
 
 def duration(seconds: float | None) -> str:

@@ -45,15 +45,17 @@ class ForeignSpan:
     """A ``ReadableSpan`` of the SDK, as the encoder reads spans."""
 
     __slots__ = (
-        "attribute_map", "dropped_attributes", "dropped_events", "dropped_links", "end_ns", "event_list", "flags",
-        "kind_number", "link_list", "name", "parent_remote", "parent_span_id", "scope", "span_id", "start_ns",
-        "status_message", "status_number", "trace_id", "trace_state_header",
+        "attribute_map", "dropped_attributes", "dropped_events", "dropped_links", "end_ns", "epoch", "event_list",
+        "flags", "kind_number", "link_list", "name", "node", "parent_remote", "parent_span_id", "scope", "span_id",
+        "start_ns", "status_message", "status_number", "taken", "trace_id", "trace_state_header",
     )  # fmt: skip
     step = None
-    taken = False
     document_list = None
 
-    def __init__(self, span: ReadableSpan) -> None:
+    def __init__(self, span: ReadableSpan, epoch: object) -> None:
+        self.epoch = epoch
+        self.taken = False
+        self.node: Any = None
         context = span.context
         self.name = span.name
         self.kind_number = span.kind.value + 1
@@ -64,7 +66,7 @@ class ForeignSpan:
         self.trace_state_header = context.trace_state.to_header() if context and context.trace_state else ""
         self.start_ns = span.start_time or 0
         self.end_ns = span.end_time or 0
-        self.attribute_map = span.attributes or {}
+        self.attribute_map = dict(span.attributes or {})
         self.parent_remote = bool(span.parent and span.parent.is_remote)
         self.event_list = [
             (event.name, event.timestamp, event.attributes, event.dropped_attributes) for event in span.events

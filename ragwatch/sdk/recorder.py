@@ -91,7 +91,7 @@ class Recorder:
                     query.steps.append(span)
                 elif span.epoch is self.epoch:
                     self.finished(span)
-            elif span.query is not None:
+            elif span.query is not None and span.scope.name != semconv.SCOPE_NAME:  # a query within one says nothing
                 self.take(span, span.query)
             if span.flags & 1 and self.exports_spans and span.epoch is self.epoch:
                 self.export(span)
@@ -237,7 +237,7 @@ class Recorder:
 
     def is_counted(self, span: Any) -> bool:
         """Whether the KPIs of this process hold a span of another's, so that the agent must not count it."""
-        return bool(span.taken and self.counts and self.foreign().node(span).is_step)
+        return bool(span.taken and self.foreign().node(span).is_step and self.counts)
 
     def step_of(self, span: Any, trace: str | None = None, above: str | None = None) -> Step:
         """The step that an ended span is; ``trace`` and ``above`` are its ids in hex where they are known."""
@@ -269,6 +269,8 @@ class Recorder:
             operation = semconv.STEP_OPERATIONS.get(span.step)
             if operation is not None:
                 found.setdefault(semconv.OPERATION, operation)
+        elif span.taken and self.counts:
+            found[semconv.COUNTED] = True  # on a span that is no step it says nothing
         return found
 
     def readable(self, span: Any) -> Any:

@@ -150,6 +150,9 @@ class ForeignStep(StepApi):
                 semconv.DOCUMENT_COUNT, self.attribute_map.get(semconv.DOCUMENT_COUNT, len(documents))
             )
         self.end_ns = time_ns()
+        if self.foreign and self.recorder.counts:  # their other exporters do not mark them
+            ids = [f"{span.span_id:016x}" for span in self.foreign]
+            self.span.set_attribute(semconv.COUNTED_SPANS, ids)
         self.span.end(self.end_ns)
         query = self.query
         if self.step is None or self.epoch is not self.recorder.epoch:

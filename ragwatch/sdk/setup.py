@@ -13,7 +13,7 @@ from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, sampling
+from opentelemetry.sdk.trace import sampling
 
 from ragwatch import __version__, semconv
 from ragwatch.config.otel_env import Content, SdkSettings, read_settings
@@ -24,7 +24,6 @@ from ragwatch.sdk.app_info import AppInfo, Configuration
 from ragwatch.sdk.app_info import app_info as say
 from ragwatch.sdk.own_runtime import OwnRuntime
 from ragwatch.sdk.provider import Provider
-from ragwatch.sdk.readable import ForeignSpan
 from ragwatch.sdk.recorder import Recorder
 from ragwatch.sdk.resilience import Resilience
 from ragwatch.sdk.runtime import Active, ForeignRuntime
@@ -50,6 +49,8 @@ class _State:
 
     process: _Process | None = None
     provider: Provider | None = None
+    watcher: Any = None
+    """At the tracer provider that the app had already."""
     at_fork = False
 
 
@@ -121,6 +122,8 @@ def shutdown(timeout_s: float | None = None) -> None:
     """Deliver what can be delivered and switch ragwatch off; also runs by itself at the end of the process."""
     with _lock:
         process, _State.process = _State.process, None
+        if _State.watcher is not None:
+            _State.watcher.recorder = None
         Active.runtime = None
     if process is None or process.pid != os.getpid():
         return
@@ -223,8 +226,8 @@ def _init(
     _State.process = _Process(recorder, worker, resilience, info, instance, os.getpid())
     if foreign is not None:
         Active.runtime = ForeignRuntime(recorder, foreign.get_tracer(semconv.SCOPE_NAME, __version__))
-        if recorder.exports_spans and hasattr(foreign, "add_span_processor"):
-            foreign.add_span_processor(_Forwarder(recorder))
+        if hasattr(foreign, "add_span_processor"):
+            _watch(recorder, foreign)
     else:
         _own(recorder, resource, sampler)
     if not _State.at_fork:
@@ -234,6 +237,14 @@ def _init(
         processes = sys.modules.get("multiprocessing.process")
         if processes is not None and processes.parent_process() is not None:
             _at_end_of_child()
+
+
+def _watch(recorder: Recorder, provider: Any) -> None:
+    from ragwatch.sdk.watching import Watcher
+
+    if _State.watcher is None or _State.watcher.provider is not provider:
+        _State.watcher = Watcher(provider, flush)
+    _State.watcher.recorder = recorder
 
 
 def _own(recorder: Recorder, resource: Resource, sampler: sampling.Sampler | None) -> None:
@@ -317,22 +328,3 @@ def _at_end_of_child(_: object = None) -> None:
     from multiprocessing.util import Finalize
 
     Finalize(None, shutdown, exitpriority=-100)
-
-
-class _Forwarder(SpanProcessor):
-    """Takes the spans of a provider that is not ragwatch's."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
-
-    def on_end(self, span: ReadableSpan) -> None:
-        """Queue the span for export."""
-        try:
-            if span.context is not None and span.context.trace_flags.sampled:
-                self._recorder.export(ForeignSpan(span))
-        except Exception as error:  # noqa: BLE001
-            guard.fault("forward", error)
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Deliver what has ended."""
-        return flush(timeout_millis / 1000)

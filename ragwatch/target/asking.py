@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import socket
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import ragwatch
+import ragwatch.sdk.api
+import ragwatch.sdk.judgements  # what the first query would else load while its time is taken
+from ragwatch.config.otel_env import read_settings
 from ragwatch.sdk.setup import running
 from ragwatch.target.answer import Answer
 from ragwatch.target.target import Target
 
 K = 5
+LISTENS_S = 0.3
 _EXPORTERS = ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER")
 
 
@@ -29,18 +35,33 @@ def switch_on(service: str, *, content: str | None = None) -> bool:
         process[1].quiet()  # its lines would stand among what the tool shows
         return False
     wanted: dict[str, str] = {}
-    if not any(name.startswith("OTEL_EXPORTER_OTLP") and name.endswith("ENDPOINT") for name in os.environ):
+    if not _names_receiver():
         wanted = dict.fromkeys(_EXPORTERS, "none")
         if content is not None:
             wanted["RAGWATCH_CONTENT"] = content
     with _unless_set(wanted):
         ragwatch.init(service=service, environment="bench", log_queries=False)
-    process = running()
-    if process is not None:
-        from ragwatch.target.watching import watch
-
-        watch(process[0])
     return True
+
+
+def send_to_nobody() -> None:
+    """Before an app is imported that may call ``ragwatch.init()`` itself: it sends nothing where nobody would take it.
+
+    That is where the environment names no receiver, and nobody listens at OTLP's own port of this host.
+    """
+    endpoint = read_settings().endpoints.get("traces")
+    if endpoint is None or _names_receiver():
+        return
+    parts = urlsplit(endpoint.url)
+    try:
+        socket.create_connection((parts.hostname or "localhost", parts.port or 4318), LISTENS_S).close()
+    except OSError:
+        for name in _EXPORTERS:
+            os.environ.setdefault(name, "none")
+
+
+def _names_receiver() -> bool:
+    return any(name.startswith("OTEL_EXPORTER_OTLP") and name.endswith("ENDPOINT") for name in os.environ)
 
 
 @contextmanager

@@ -93,6 +93,18 @@ def test_the_root_waits_a_little_for_steps_of_other_processes() -> None:
     assert len(found.queries[0].steps) == 3
 
 
+def test_others_spans_behind_the_root_make_it_wait_for_longer_and_not_for_ever() -> None:
+    found = Collected(linger_s=1.0, foreign_linger_s=6.0)
+    found.add(USUAL[-1], now=0.0)
+    found.add(span(None, 5, 1, start=20, end=50, **{"openinference.span.kind": "RETRIEVER"}), now=0.1)
+    for tenth in range(1, 60):
+        found.assembler.release(now=tenth / 10)
+        assert found.queries == []
+    found.assembler.release(now=6.1)
+    assert [[step.step for step in record.steps] for record in found.queries] == [["retrieve"]]
+    assert found.assembler.spans == 0
+
+
 def test_a_step_that_comes_too_late_is_a_step_alone() -> None:
     found = Collected()
     found.add(*USUAL[1:])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import pexpect
 import pytest
 
 from ragwatch.cli import VERBS, main
+from tests.support.debian import debian_file
 
 
 def completed(script: str, *words: str) -> list[str]:
@@ -29,10 +33,63 @@ def test_bash_completes_verbs_and_their_options(capsys: pytest.CaptureFixture[st
     assert completed(script, "ragwatch", "completion", "z") == ["zsh"]
 
 
-@pytest.mark.parametrize("shell", ["zsh", "tcsh"])
-def test_other_shells_get_a_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["completion", shell]) == 0
-    assert "doctor" in capsys.readouterr().out
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+def test_bash_completes_files_where_a_file_is_wanted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "golden.jsonl").touch()
+    (tmp_path / "goals").mkdir()
+    assert main(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    start = f"{tmp_path}/go"
+    assert f"{tmp_path}/golden.jsonl" in completed(script, "ragwatch", "bench", "--questions", start)
+    assert completed(script, "ragwatch", "top", "--data-dir", start) == [f"{tmp_path}/goals"]
+
+
+def typed(shell: pexpect.spawn[str], text: str, wanted: str) -> None:
+    """Type, press the tab key, and wait for what the shell makes of it; then the line is emptied."""
+    shell.send(f"{text}\t")
+    shell.expect_exact(wanted, timeout=20)
+    shell.send("\x15")
+
+
+def test_zsh_completes_verbs_options_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = debian_file("zsh", "bin/zsh")
+    functions = debian_file("zsh-common", "usr/share/zsh/functions")
+    assert main(["completion", "zsh"]) == 0
+    (tmp_path / "_ragwatch").write_text(capsys.readouterr().out)
+    (tmp_path / "golden.jsonl").touch()
+    (modules,) = (program.parent.parent / "usr" / "lib").glob("*/zsh/*")
+    folders = sorted({str(path.parent) for path in functions.glob("**/*")})
+    (tmp_path / "start").write_text(
+        f"module_path=({modules})\nfpath=({tmp_path} {' '.join(folders)})\n"
+        "autoload -Uz compinit && compinit -u -D && echo REA''DY\n"
+    )
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "dumb", "LANG": "C.UTF-8"}
+    shell = pexpect.spawn(str(program), ["-f", "-i"], env=env, dimensions=(40, 160), encoding="utf-8", timeout=30)
+    try:
+        shell.sendline(f"source {tmp_path}/start")
+        shell.expect_exact("READY")
+        typed(shell, "ragwatch que", "queries")
+        typed(shell, "ragwatch queries --error-c", "--error-class")
+        typed(shell, "ragwatch completion z", "completion zsh")
+        typed(shell, f"ragwatch bench --questions {tmp_path}/gol", "golden.jsonl")
+    finally:
+        shell.close(force=True)
+
+
+def test_tcsh_completes_verbs_and_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = debian_file("tcsh", "bin/tcsh")
+    assert main(["completion", "tcsh"]) == 0
+    (tmp_path / "start").write_text(capsys.readouterr().out)
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm", "LANG": "C.UTF-8"}
+    shell = pexpect.spawn(str(program), ["-f", "-i"], env=env, dimensions=(40, 160), encoding="utf-8", timeout=30)
+    try:
+        shell.sendline(f"source {tmp_path}/start; echo REA''DY")
+        shell.expect_exact("READY\r\n")
+        typed(shell, "ragwatch que", "queries")
+        typed(shell, "ragwatch bench --fin", "--find-knee")
+        typed(shell, "ragwatch completion z", "completion zsh")
+    finally:
+        shell.close(force=True)
 
 
 def test_a_shell_that_is_not_known_is_said() -> None:

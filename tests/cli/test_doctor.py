@@ -9,12 +9,13 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 
+from ragwatch import __version__
 from ragwatch.cli import main
 from tests.support.agent import Agent
 from tests.support.procs import Process
@@ -29,6 +30,19 @@ APPS = {
         "from opentelemetry import trace\nfrom opentelemetry.sdk.trace import TracerProvider, sampling\n"
         "trace.set_tracer_provider(TracerProvider(sampler=sampling.ALWAYS_OFF))\n"
         "import ragwatch\nragwatch.init(service='dropping')\ndef answer(question): ..."
+    ),
+    "mute_app.py": (
+        "from opentelemetry import trace\nfrom opentelemetry.sdk.trace import TracerProvider\n"
+        "trace.set_tracer_provider(TracerProvider())\n"
+        "def answer(question):\n"
+        "    with trace.get_tracer('app').start_as_current_span('answer'): return question"
+    ),
+    "exporting_app.py": (
+        "import io\nfrom opentelemetry import trace\nfrom opentelemetry.sdk.trace import TracerProvider\n"
+        "from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor\n"
+        "provider = TracerProvider()\n"
+        "provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(out=io.StringIO())))\n"
+        "trace.set_tracer_provider(provider)\ndef answer(question): return question"
     ),
 }
 
@@ -67,8 +81,8 @@ def wrong(checks: dict[str, dict[str, str]]) -> set[str]:
 
 
 @contextmanager
-def web_page(agent: Agent | None = None, ahead_s: float = 0.0) -> Iterator[str]:
-    """A server that answers everything with a page, or as an agent does whose clock is ahead."""
+def web_page(agent: Agent | None = None, ahead_s: float = 0.0, version: str | None = None) -> Iterator[str]:
+    """A server that answers everything with a page, or as an agent does whose clock is ahead, or of another version."""
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -76,6 +90,8 @@ def web_page(agent: Agent | None = None, ahead_s: float = 0.0) -> Iterator[str]:
             if agent is not None and self.path == "/api/state":
                 found = json.loads(body)
                 body = json.dumps({**found, "at": found["at"] + ahead_s})
+            if version is not None:
+                body = body.replace(f'version="{__version__}"', f'version="{version}"')
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.end_headers()
@@ -86,6 +102,31 @@ def web_page(agent: Agent | None = None, ahead_s: float = 0.0) -> Iterator[str]:
         def log_message(self, *_: object) -> None: ...
 
     server = HTTPServer(("127.0.0.1", 0), Page)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def upstream(**statuses: int) -> Iterator[str]:
+    """A server that answers requests of each signal with a status."""
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(statuses[self.path.rpartition("/")[2]])
+            self.send_header("Content-Type", "application/x-protobuf")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -203,7 +244,41 @@ def test_planted_an_upstream_that_is_down(tmp_path: Path) -> None:
     with Agent(tmp_path, "--upstream", f"http://127.0.0.1:{free_port()}") as agent:
         checks, _ = doctor(agent.web_url, agent.http_url)
     assert wrong(checks) == {"upstream"}
-    assert "which does not take them (nothing is lost)" in checks["upstream"]["said"]
+    assert "which does not take them (NewConnectionError at http:" in checks["upstream"]["said"]
+
+
+def test_planted_an_upstream_that_refuses_for_good(tmp_path: Path) -> None:
+    with upstream(traces=401, metrics=401, logs=401) as url, Agent(tmp_path, "--upstream", url) as agent:
+        checks, _ = doctor(agent.web_url, agent.http_url)
+    assert wrong(checks) == {"upstream"}
+    assert f"refuses what it gets (HTTP 401 from {url}/v1/traces)" in checks["upstream"]["said"]
+    assert "--upstream-headers" in checks["upstream"]["do"]
+
+
+def test_planted_an_upstream_that_is_a_web_page(tmp_path: Path) -> None:
+    with web_page() as page, Agent(tmp_path, "--upstream", page) as agent:
+        checks, _ = doctor(agent.web_url, agent.http_url)
+    assert wrong(checks) == {"upstream"}
+    assert "answers with a page, not as an OTLP receiver) (nothing is lost)" in checks["upstream"]["said"]
+
+
+def test_an_upstream_that_takes_no_metrics_is_noted(tmp_path: Path) -> None:
+    options = ("--metrics-interval-s", "0.3")
+    with (
+        upstream(traces=200, metrics=404, logs=200) as url,
+        Agent(tmp_path, "--upstream", url, *options) as agent,
+    ):
+        agent.wait_metric("ragwatch_agent_forwarded_total", 2, result="kpis_failed")
+        checks, code = doctor(agent.web_url, agent.http_url)
+    assert (code, checks["upstream"]["status"]) == (0, "note")
+    assert "but the KPIs: it takes no metrics" in checks["upstream"]["said"]
+
+
+def test_an_agent_of_another_version_is_noted(agent: Agent) -> None:
+    with web_page(agent, version="0.0.1") as other:
+        checks, code = doctor(other, agent.http_url)
+    assert (code, checks["version"]["status"]) == (0, "note")
+    assert checks["version"]["said"] == f"the agent is ragwatch 0.0.1, here is {__version__}"
 
 
 def test_planted_a_clock_that_is_an_hour_ahead(agent: Agent) -> None:
@@ -310,3 +385,63 @@ def test_the_archive_for_a_bug_report_holds_no_secret_and_no_text(tmp_path: Path
     assert "doc-1" in held["queries.jsonl"]
     assert "rag_query_duration_seconds" in held["metrics.txt"]
     assert "RAGWATCH_AGENT_TOKEN_FILE" in held["settings.json"]
+
+
+def test_planted_metrics_that_go_elsewhere(agent: Agent, tmp_path: Path) -> None:
+    own = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
+    checks, code = doctor(agent.web_url, agent.http_url, **{own: f"http://127.0.0.1:{free_port()}/v1/metrics"})
+    assert (code, wrong(checks)) == (1, {"receiver"})
+    assert checks["receiver"]["said"].startswith("metrics: nobody listens at")
+    assert f"{own}={agent.http_url}/v1/metrics" in checks["receiver"]["do"]
+    with web_page() as page:
+        checks, _ = doctor(agent.web_url, agent.http_url, **{own: f"{page}/v1/metrics"})
+        assert wrong(checks) == {"receiver"}
+        assert "takes no metrics: it answers 200 with text/html" in checks["receiver"]["said"]
+    with Agent(tmp_path) as other:
+        checks, _ = doctor(agent.web_url, agent.http_url, **{own: f"{other.http_url}/v1/metrics"})
+    assert wrong(checks) == {"/metrics"}
+    assert f"the metrics go to {other.http_url}/v1/metrics" in checks["/metrics"]["said"]
+    assert own in checks["/metrics"]["do"]
+
+
+def test_what_to_type_has_the_ports_of_the_agent_that_runs(agent: Agent) -> None:
+    checks, _ = doctor(agent.web_url, f"http://127.0.0.1:{free_port()}")
+    assert checks["receiver"]["do"].startswith(f"OTEL_EXPORTER_OTLP_ENDPOINT={agent.http_url},")
+    assert doctor(agent.web_url, agent.http_url)[0]["KPIs"]["said"].endswith(f" --agent {agent.web_url}")
+    checks, _ = doctor(agent.web_url, f"http://127.0.0.1:{free_port()}", OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+    assert checks["receiver"]["do"].startswith(f"OTEL_EXPORTER_OTLP_ENDPOINT=http://{agent.grpc_target},")
+    checks, _ = doctor(agent.web_url, f"http://{agent.grpc_target}")
+    assert checks["receiver"]["do"].endswith(f"OTEL_EXPORTER_OTLP_ENDPOINT={agent.http_url}")
+    checks, _ = doctor(agent.web_url, agent.http_url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+    assert "speaks HTTP, not gRPC" in checks["receiver"]["said"]
+    assert checks["receiver"]["do"].endswith(f"OTEL_EXPORTER_OTLP_ENDPOINT=http://{agent.grpc_target}")
+
+
+def test_where_no_agent_runs_it_says_how_to_start_one_there() -> None:
+    web, http = free_port(), free_port()
+    checks, _ = doctor(f"http://127.0.0.1:{web}", f"http://127.0.0.1:{http}")
+    assert checks["receiver"]["do"].startswith(f"ragwatch agent --http-port {http}, or ")
+    assert checks["agent"]["do"].startswith(f"ragwatch agent --web-port {web}, or ")
+
+
+def test_planted_a_provider_that_exports_nothing(agent: Agent, apps: Path) -> None:
+    checks, _ = doctor(agent.web_url, agent.http_url, "mute_app:answer", "--ask", "why?", cwd=apps)
+    assert wrong(checks) == {"provider", "query"}
+    assert "has no span processor: what it traces goes nowhere" in checks["provider"]["said"]
+    assert "nothing exports what the provider opentelemetry.sdk.trace.TracerProvider has" in checks["query"]["said"]
+    checks, code = doctor(agent.web_url, agent.http_url, "exporting_app:answer", cwd=apps)
+    assert (code, wrong(checks)) == (0, set())
+    assert "exports by ConsoleSpanExporter" in checks["provider"]["said"]
+
+
+def test_a_setting_that_holds_for_every_signal_is_wrong_once(agent: Agent) -> None:
+    given = {"OTEL_EXPORTER_OTLP_ENDPOINT": agent.http_url, "OTEL_EXPORTER_OTLP_HEADERS": "no-value"}
+    with Process.python("-m", "ragwatch.cli", "doctor", "--agent", agent.web_url, env=given) as process:
+        assert process.wait(60) == 1
+    said = [line for line in process.stdout if "is not key=value" in line]
+    assert len(said) == 1, said
+    assert "OTEL_EXPORTER_OTLP_HEADERS: a part" in said[0]
+    given = {"OTEL_EXPORTER_OTLP_ENDPOINT": agent.http_url, "OTEL_EXPORTER_OTLP_LOGS_HEADERS": "no-value"}
+    with Process.python("-m", "ragwatch.cli", "doctor", "--agent", agent.web_url, env=given) as process:
+        assert process.wait(60) == 1
+    assert "OTEL_EXPORTER_OTLP_LOGS_HEADERS: a part" in process.output

@@ -6,12 +6,15 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
+from time import sleep
 
 import pytest
+from rich.console import Console
 
-from ragwatch.cli import main
-from ragwatch.cli.top_window import Window
+from ragwatch.cli import main, top_screen
+from ragwatch.cli.top_window import Lately, Window
 from ragwatch.kpi.state import State
 from tests.support.agent import Agent
 from tests.support.procs import Process
@@ -85,7 +88,7 @@ def test_the_screen_shows_the_kpis_by_service_and_step(agent: Agent, columns: in
 
 def test_it_shows_what_happens_and_follows_the_size_of_the_terminal(agent: Agent) -> None:
     with top(agent) as screen:
-        screen.wait("last ", "support-bot  ")
+        screen.wait("last ", "support-bot  ", timeout_s=30)
         with send(agent, "newcomer"):
             lines = screen.wait("newcomer fails", timeout_s=30)
         assert row(lines, "newcomer")[1] == "10"
@@ -183,12 +186,137 @@ def test_what_cannot_be_done_is_one_clear_line(
 def test_a_window_spans_its_seconds_and_begins_anew_with_another_agent() -> None:
     window = Window(10.0)
     for second in range(0, 40, 2):
-        state = State()
-        for _ in range(second):
-            state.histogram("rag.query.duration", ("bot", "", "ok", "none")).observe(1.0)
-        window.add(second, state)
+        window.add(second, counted(second))
     lately = window.lately()
-    assert lately.seconds == 10
-    assert lately.state.histogram("rag.query.duration", ("bot", "", "ok", "none")).count == 10
+    assert lately.seconds == {"bot": 10}
+    assert queries_of(lately) == 10
     window.add(40, State())
-    assert window.lately().seconds is None
+    assert window.lately().seconds == {}
+
+
+def counted(queries: int, service: str = "bot", every_s: float = 0.0) -> State:
+    """What was counted; ``every_s`` is how often the app says so."""
+    state = State()
+    for _ in range(queries):
+        state.histogram("rag.query.duration", (service, "", "ok", "none")).observe(1.0)
+    if every_s:
+        state.set_gauge("ragwatch.sdk.export.interval", (service, ""), every_s)
+    return state
+
+
+def queries_of(lately: Lately, service: str = "bot") -> int:
+    return lately.state.histogram("rag.query.duration", (service, "", "ok", "none")).count
+
+
+def reported(second: float, every_s: float, at_s: float = 0.0) -> float:
+    """When the last report was made of an app that makes them at ``at_s`` and every ``every_s`` after."""
+    return at_s + (second - at_s) // every_s * every_s
+
+
+@pytest.mark.parametrize("window_s", [5, 10, 25, 60])
+@pytest.mark.parametrize("offset_s", [0.5, 9.9])
+def test_a_rate_is_over_the_time_between_the_reports_that_it_is_made_of(window_s: float, offset_s: float) -> None:
+    window = Window(window_s)
+    rates = []
+    for second in range(100, 300):
+        window.add(second, counted(int(3 * reported(second, 10, offset_s)), every_s=10))
+        lately = window.lately()
+        if lately.seconds:
+            rates.append(queries_of(lately) / lately.seconds["bot"])
+    assert len(rates) >= 185, "from the second report at the latest"
+    assert rates[30:] == pytest.approx([3] * len(rates[30:]), rel=0.02)
+    assert rates == pytest.approx([3] * len(rates), rel=0.1)
+
+
+def test_processes_that_report_one_after_the_other_are_one_rate() -> None:
+    window = Window(10)
+    rates = []
+    for second in range(100, 300):
+        both = sum(int(3 * reported(second, 10, at_s)) for at_s in (0, 1, 4))
+        window.add(second, counted(both, every_s=10))
+        lately = window.lately()
+        if lately.seconds:
+            rates.append(queries_of(lately) / lately.seconds["bot"])
+    assert len(rates) >= 185
+    assert rates == pytest.approx([9] * len(rates), rel=0.15)
+
+
+def test_until_its_next_report_nothing_is_said_of_an_app() -> None:
+    window = Window(60)
+    window.add(0, counted(50, every_s=30))
+    window.add(2, counted(50, every_s=30))
+    assert (window.lately().seconds, queries_of(window.lately())) == ({}, 50), "still since counting began"
+    both = counted(50, every_s=30)
+    both.add(counted(4, "other", every_s=2))
+    for second in (4, 6):
+        window.add(second, both)
+        both = both.copy()
+        both.add(counted(4, "other"))
+    lately = window.lately()
+    assert lately.waiting == {"bot": 30}
+    assert queries_of(lately) == 0
+    assert lately.seconds == {"other": 2}
+    shown = draw(lately)
+    assert row(shown, "bot")[1:4] == ["–", "–", "–"]
+    assert "bot reports every 30 s: its next report is awaited" in "\n".join(shown)
+
+
+def test_an_app_that_has_fallen_silent_has_no_queries() -> None:
+    window = Window(20)
+    for second in range(0, 60, 2):
+        window.add(second, counted(100, every_s=5))
+    lately = window.lately()
+    assert (lately.seconds, queries_of(lately)) == ({"bot": 20}, 0)
+
+
+def draw(lately: Lately) -> list[str]:
+    console = Console(width=120, file=StringIO())
+    console.print(top_screen.screen(lately, name="agent", clock="", width=120, height=0))
+    return str(console.file.getvalue()).splitlines()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [([0.3], ["300.0 ms"] * 3), ([0.3, 0.3], ["≤ 500 ms"] * 3), ([0.3, 4.0], ["≤ 500 ms", "≤ 5 s", "≤ 5 s"])],
+)
+def test_no_time_is_shown_that_nothing_took(seconds: list[float], shown: list[str]) -> None:
+    state = State()
+    for took in seconds:
+        state.histogram("rag.query.duration", ("bot", "", "ok", "none")).observe(took)
+        state.histogram("rag.step.duration", ("bot", "", "retrieve", "ok")).observe(took)
+    window = Window(60)
+    window.add(0, state)
+    lines = draw(window.lately())
+    for name in ("bot", "retrieve"):
+        line = next(
+            line for line in lines if (f"{name} " in line and "%" in line) or (f"{name}  " in line and "ms" in line)
+        )
+        assert " ".join(shown) in " ".join(line.split()), line
+
+
+def test_the_rate_on_the_screen_is_that_of_the_app(agent: Agent) -> None:
+    steady = """
+import ragwatch, time
+ragwatch.init(service="steady", log_queries=False)
+began = time.monotonic()
+for number in range(2000):
+    time.sleep(max(0.0, began + number / 20 - time.monotonic()))
+    with ragwatch.query("why?"):
+        pass
+"""
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": agent.http_url, "OTEL_METRIC_EXPORT_INTERVAL": "3000"}
+    options = ("--service", "steady", "--window", "3s")
+    with (
+        Process.python("-c", steady, env=env),
+        Screen(
+            "-m", "ragwatch.cli", "top", "--agent", agent.web_url, "--every", "500ms", *options, columns=80, rows=24
+        ) as screen,
+    ):
+        screen.wait("steady  ", "last ", timeout_s=30)
+        rates = []
+        for _ in range(24):
+            cells = row(screen.wait("steady  "), "steady")
+            rates.append(float(cells[2]))
+            sleep(0.5)
+    assert len(set(rates)) > 1
+    assert all(12 < rate < 28 for rate in rates[6:]), rates

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -189,6 +190,38 @@ def test_over_a_pipe_a_question_a_line_gives_an_object_a_line(tmp_path: Path) ->
     assert found[0]["trace_id"] != found[1]["trace_id"]
 
 
+def test_the_last_line_is_a_result_and_the_summary_of_all(tmp_path: Path) -> None:
+    code, found, said = piped(tmp_path, "why\nhow\nwho\n", f"{APPS}:answer")
+    assert code == 0, said
+    assert [line["question"] for line in found] == ["why", "how", "who"], "each line is a result"
+    last = found[-1]
+    assert last.keys() >= {"answer", "documents", "latency_s", "trace_id"}
+    assert [line["summary"]["questions"] for line in found] == [1, 2, 3]
+    summary = last["summary"]
+    seconds = [line["latency_s"] for line in found]
+    assert summary["latency_s"] == {"mean": pytest.approx(sum(seconds) / 3), "max": max(seconds)}
+    assert (summary["failed"], summary["input_tokens"], summary["output_tokens"]) == (0, 30, 15)
+    _, (only,), _ = piped(tmp_path, "", f"{APPS}:fails", "--json", "why")
+    assert only.keys() >= {"answer", "documents", "latency_s", "trace_id"}
+    assert (only["summary"]["questions"], only["summary"]["failed"], only["summary"]["cost_usd"]) == (1, 1, None)
+
+
+def test_an_answer_does_not_wait_for_the_next_question(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "ragwatch.cli", "explore", f"{APPS}:answer"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=env
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for question in ("why", "how"):
+            process.stdin.write(f"{question}\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["question"] == question
+        process.stdin.close()
+        assert process.wait(30) == 0
+
+
 def test_without_content_no_text_of_documents_is_shown(tmp_path: Path) -> None:
     code, found, _ = piped(tmp_path, "why\n", f"{APPS}:answer", RAGWATCH_CONTENT="off")
     assert code == 0
@@ -297,6 +330,26 @@ def test_a_difference_turns_one_ranking_into_the_other(before: list[str], after:
         ranks[move.id] = move.after
     ranks.update(gained)
     assert ranks == {key: rank for rank, key in enumerate(after, 1)}
+
+
+def test_an_app_that_switches_ragwatch_on_needs_no_agent_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "own_app.py").write_text(
+        "import ragwatch\nragwatch.init(service='own')\ndef answer(question: str) -> str: return 'so ' + question\n"
+    )
+    with socket.socket() as taken:  # nobody listens there, whoever runs beside the test
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        (tmp_path / "start.py").write_text(
+            f"import sys\nfrom ragwatch.config import otel_env\notel_env._HTTP_ENDPOINT = {url!r}\n"
+            "from ragwatch.cli import main\nsys.exit(main(sys.argv[1:]))\n"
+        )
+        for function, wanted in (("answer", 0), ("anser", 2)):
+            done = subprocess.run(
+                [sys.executable, "start.py", "explore", f"own_app:{function}", "why"],
+                capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60,
+            )  # fmt: skip
+            assert done.returncode == wanted
+            assert len(done.stderr.splitlines()) == (wanted > 0), done.stderr
 
 
 def test_the_log_lines_of_an_app_that_switches_ragwatch_on_are_not_on_the_screen(tmp_path: Path) -> None:

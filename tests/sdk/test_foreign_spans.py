@@ -10,7 +10,7 @@ from opentelemetry import trace
 import ragwatch
 from ragwatch.assembly.assembler import Origin
 from ragwatch.conventions.decode import decode_traces
-from ragwatch.sdk.setup import engine_state
+from ragwatch.sdk.setup import engine_state, running
 from tests.sdk.conftest import Watched
 from tests.support.captures import Came, assembled
 from tests.support.otlp_values import attributes_of
@@ -130,3 +130,15 @@ def test_transport_alone_changes_nothing(watched: Watched) -> None:
         step.documents([{"id": "a"}])
     assert {name: found["count"] for name, found in ragwatch.metrics().steps.items()} == {"retrieve": 1}
     assert len(watched.spans()) == 3
+
+
+def test_a_query_within_a_query_is_nobody_elses_span(watched: Watched) -> None:
+    with ragwatch.query("outer"), ragwatch.query("inner"), ragwatch.retrieve() as step:
+        step.documents([{"id": "a"}])
+    assert {name: found["count"] for name, found in ragwatch.metrics().steps.items()} == {"retrieve": 1}
+    process = running()
+    assert process is not None
+    assert process[0]._foreign is None, "to recognise others' spans costs the first query 25 ms"
+    told = seen_by_an_agent(watched)
+    assert told.loose == []
+    assert [[step.step for step in record.steps] for record in told.queries] == [["retrieve"]]

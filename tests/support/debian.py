@@ -21,14 +21,19 @@ def debian_program(package: str, program: str) -> str:
     found = shutil.which(program)
     if found:
         return found
+    return str(debian_file(package, f"usr/bin/{program}"))
+
+
+def debian_file(package: str, path: str) -> Path:
+    """A file of Debian's package, unpacked into ``.cache/tools/<package>``."""
     place = TOOLS / package
-    unpacked = place / "usr" / "bin" / program
+    unpacked = place / path
     TOOLS.mkdir(parents=True, exist_ok=True)
     with place.with_suffix(".lock").open("w") as lock:  # xdist's workers unpack once
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not unpacked.exists():
             _unpack(package, place)
-    return str(unpacked)
+    return unpacked
 
 
 def _unpack(package: str, place: Path) -> None:

@@ -17,6 +17,7 @@ from ragwatch.target.asking import ask, ask_async
 from ragwatch.target.target import Target, function_target
 from ragwatch.target.url import Mapped, url_target
 from tests.support.known_app import as_json, served
+from tests.support.procs import Process
 
 
 def chunks(question: str) -> Iterator[Any]:
@@ -205,3 +206,25 @@ def test_connections_are_used_again() -> None:
         host = pool.connection_from_url(url)
         assert (host.num_requests, host.num_connections) == (5, 1)
         target.close()
+
+
+def test_the_first_question_loads_nothing_while_its_time_is_taken() -> None:
+    code = """
+import sys
+import ragwatch
+from ragwatch.target.asking import ask, switch_on
+from ragwatch.target.target import function_target
+@ragwatch.query
+def answer(question):
+    with ragwatch.retrieve() as step:
+        step.documents(["a"])
+    return question
+switch_on("test")
+target = function_target("app", answer)
+before = set(sys.modules)
+assert ask(target, "why", {}).text == "why"
+print(sorted(name for name in set(sys.modules) - before if name.startswith("ragwatch")))
+"""
+    with Process.python("-c", code) as process:
+        assert process.wait(30) == 0, process.output
+    assert process.stdout == ["[]"]
