@@ -183,6 +183,8 @@ class Engine:
         durations, calls = held
         durations.observe_traced(duration_s, trace_id, span_id, end_ns / 1e9)
         calls[key] += 1.0
+        if step.attempts is not None and step.attempts > 1:
+            self.state.increment("rag.step.retries", (service, environment, kind), step.attempts - 1.0)
         if kind == "retrieve":
             self._retrieval(step, service, environment)
         elif kind == "generate" or kind == "embed":  # noqa: PLR1714

@@ -42,7 +42,7 @@ EXPECTED: Final = (
 ALLOWED: Final = {
     "retriever down": {"RagErrorRate", "RagRetryStorm", "RagAvailabilityBurnRate"},
     "slow model": {"RagLatencyBurnRate"},
-    "index incomplete": set[str](),
+    "index incomplete": {"RagLatencyBurnRate"},  # its longest windows go back to the slow model
     "cache poisoned": set[str](),
 }
 """What else may fire in an act, since it is true there as well."""
