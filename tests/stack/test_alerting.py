@@ -84,7 +84,7 @@ class Alertmanager:
         (self.port,) = free_ports(1)
         self._process = Process(
             [
-                built("alertmanager", BUILD, "github.com/prometheus/alertmanager/cmd/alertmanager"),
+                built("alertmanager"),
                 f"--config.file={config}",
                 f"--storage.path={directory}",
                 f"--web.listen-address=127.0.0.1:{self.port}",
