@@ -112,7 +112,7 @@ def draw_board(board: Board, source: Source, path: Path) -> list[str]:
         raise RagwatchError("pictures need matplotlib: pip install 'ragwatch[snapshot]'") from None
     rows = _lines(board)
     changed = changes(source)
-    top = 0.75 + 0.12 * max(0, min(len(changed), MAX_CHANGES) - 2)
+    top = max(0.75, 0.5 + 0.15 * min(len(changed), MAX_CHANGES))  # inches
     height = top + 0.25 + sum(row[0].height for row in rows) * 0.45
     figure = plt.figure(figsize=(18, height))
     grid = figure.add_gridspec(
@@ -216,7 +216,10 @@ def _curves(axes: Any, panel: Panel, series: list[Series], scale: float, source:
             style = "steps-post" if panel.kind == "state" else "default"
             axes.plot([at - source.start for at in line.times], values, label=line.name, lw=1.4, drawstyle=style)
     if panel.low is not None:
+        highest = max((v for line in lines for v in line.values if math.isfinite(v)), default=0.0) * scale
         axes.set_ylim(bottom=panel.low * scale)
+        if not panel.stacked and highest > 0:
+            axes.set_ylim(top=max(axes.get_ylim()[1], 1.05 * highest))  # a flat line would lie on the frame
     if panel.kind == "state":
         axes.set_yticks([value for value, _ in panel.names], [name for _, name in panel.names])
         axes.set_ylim(-0.1, 2.2)
@@ -225,6 +228,8 @@ def _curves(axes: Any, panel: Panel, series: list[Series], scale: float, source:
     axes.set_ylabel(unit or _UNITS.get(panel.unit, panel.unit), fontsize=8)
     if panel.levels and panel.kind == "timeseries":
         _borders(axes, panel, scale)
+    if not any(line.name for line in lines):
+        return
     axes.legend(
         fontsize=7, loc="upper left", bbox_to_anchor=(-0.01, -0.09), ncols=max(2, panel.width // 4), frameon=False,
         borderpad=0.2, labelspacing=0.3, columnspacing=1.2,
