@@ -29,7 +29,8 @@ demo: $(RUN_STAMP)  ## watch a real RAG app answer questions, end to end
 test: $(DEV_STAMP)  ## run the tests
 	$(PY) -m pytest -n auto --dist worksteal -q $(ARGS)
 
-test-stack: $(DEV_STAMP) $(COLLECTOR)  ## run what ships around the agent: collector, rules, compose file (needs go)
+test-stack: $(DEV_STAMP)  ## run what ships around the agent: collector, rules, compose file (needs go)
+	@$(PY) -m tests.support.prepare
 	$(PY) -m pytest -n 2 --dist loadscope -m stack -q $(ARGS)
 
 check: $(DEV_STAMP)  ## format, lint, types, layers, generated files

@@ -128,6 +128,7 @@ _DECLARED: Final = (
     ),
     Metric("rag.step.duration", "histogram", "s", "Time of a step.", _app(STEP, OUTCOME), DURATION_BUCKETS, exemplars=True),
     Metric("rag.step.calls", "counter", "{call}", "Steps, also those that belong to no query.", _app(STEP, OUTCOME)),
+    Metric("rag.step.retries", "counter", "{attempt}", "Attempts of a step beyond its first.", _app(STEP), absent="no step has ended; 0 says that each succeeded, or failed, at its first attempt"),
     Metric(
         "rag.cache.lookups", "counter", "{lookup}", "Cache lookups by result.",
         _app(CACHE, Label("result", CACHE_RESULTS, meaning="what came of the lookup")),

@@ -194,6 +194,8 @@ GROUPS: Final[dict[str, tuple[Kpi, ...]]] = {
             Part("rag.retry.attempts"), Part("rag.retry.calls"), by=("operation",), absent=_NO_RETRY + " in the window"),
         Kpi("retry_attempts", "How many attempts are there?", "attempts a second of calls under a retry policy, by operation", "rate",
             Part("rag.retry.attempts"), by=("operation",), absent=_NO_RETRY),
+        Kpi("step_retries", "Which step tries again?", "attempts a second beyond the first, by step; those of libraries where they say so, too", "rate",
+            Part("rag.step.retries"), by=("step",), absent="no step has ended; 0 says that none needed a second attempt"),
         Kpi("retry_wasted", "What do retries cost?", "seconds a second in attempts that failed and in waits, by operation", "rate",
             Part("rag.retry.wasted"), by=("operation",), absent=_NO_RETRY + " that failed"),
         Kpi("retry_results", "How do calls under a retry end?", "calls a second under a retry policy, by result", "rate",

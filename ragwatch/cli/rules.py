@@ -58,23 +58,21 @@ def run(args: argparse.Namespace) -> int:
     if args.recording:
         print(to_yaml(recording_rules(args.window_scale), "Made by `ragwatch rules --recording`."), end="")
         return 0
-    if args.collector:
-        rules = collector_rules(args.window_scale, args.runbooks or RUNBOOKS)
-        if not args.test_fire:
-            print(to_yaml(rules, "Made by `ragwatch rules --collector`."), end="")
-            return 0
-        return _fire(args, rules)
+    collector = collector_rules(args.window_scale, args.runbooks or RUNBOOKS)
+    if args.collector and not args.test_fire:
+        print(to_yaml(collector, "Made by `ragwatch rules --collector`."), end="")
+        return 0
     slos: Slos = load_slos(args.slo) if args.slo else slos_of(BUNDLED, "the bundled objectives")
     rules = alert_rules(slos, args.window_scale, args.runbooks or RUNBOOKS)
     if args.test_fire:
-        return _fire(args, rules)
+        return _fire(args, [*rules["groups"], *collector["groups"]])
     print(to_yaml(rules, f"Made by `ragwatch rules` from {args.slo or 'the bundled objectives'}."), end="")
     return 0
 
 
-def _fire(args: argparse.Namespace, rules: dict[str, Any]) -> int:
+def _fire(args: argparse.Namespace, groups: list[dict[str, Any]]) -> int:
     """Send the alert as Prometheus would, marked as a test, so that it goes the whole way to a receiver."""
-    known = {rule["alert"]: rule for group in rules["groups"] for rule in group["rules"] if "alert" in rule}
+    known = {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
     rule = known.get(args.test_fire)
     if rule is None:
         near = get_close_matches(args.test_fire, known, n=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ragwatch.monitoring.alert import window
+from ragwatch.monitoring.alert import Alert, window
 from ragwatch.monitoring.alerts import ALERTS
 from ragwatch.monitoring.collector_alerts import COLLECTOR_ALERTS
 from ragwatch.monitoring.drill import EXPECTED
@@ -19,7 +19,9 @@ _BURN = """## Rag{title}BurnRate
 
 **What it means.** {meaning} The error budget of the objective (`dashboards/slo.yaml`) is being used up too fast:
 {windows}. Both windows must be over the limit, so that it fires soon and stops soon. For a target
-so low that no outage burns so fast ({least:.2f} and below for the first pair), the limit is {most_bad:.0%} bad.
+so low that no outage burns so fast ({least:.2f} and below for the first pair), the limit is {most_bad:.0%} bad. It says
+nothing below the objective's `min_events` in the long window, `min_bad` bad ones in it and `min_bad_short` in the
+short one.
 
 **Look first.** `{first}`
 
@@ -65,7 +67,15 @@ def runbooks_page() -> str:
         wait = f", for {window(alert.for_s)}" if alert.for_s else ""
         parts.append(
             f"## {alert.name}\n\n**What it means.** {alert.meaning} Severity: {alert.severity}; window "
-            f"{window(alert.window_s)}{wait}.\n\n**Look first.** `{alert.first}`\n\n"
+            f"{window(alert.window_s)}{wait}; {_least(alert)}.\n\n**Look first.** `{alert.first}`\n\n"
             f"**What usually fixes it.** {alert.usually}{act}\n"
         )
     return "\n".join(parts)
+
+
+def _least(alert: Alert) -> str:
+    """From how many events on it says anything."""
+    least = alert.least
+    if not least.looks:
+        return f"from {least.count} {least.of} on"
+    return f"seen {least.count} times in a row" if least.count else "always"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import ragwatch
@@ -17,6 +18,7 @@ from ragwatch.demo.rerank import body_of
 from ragwatch.demo.text import query_words
 
 PERIOD_S = 0.1
+"""From one question to the next; a slow machine waits a quarter of it at least."""
 WORDS = 8
 
 
@@ -41,7 +43,9 @@ class Probe:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(PERIOD_S):
+        began = monotonic()
+        while not self._stop.wait(max(PERIOD_S / 4, began + PERIOD_S - monotonic())):
+            began = monotonic()
             document = self._index.document(self._dice.choice(self._index.ids))
             if document is not None:
                 opening = query_words(body_of(document.text)[:300])[:WORDS]

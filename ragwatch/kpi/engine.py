@@ -187,6 +187,8 @@ class Engine:
         end_s = end_ns / 1e9
         durations.observe_traced(duration_s, trace_id, span_id, end_s)
         calls[key] += 1.0
+        if step.attempts is not None and step.attempts > 1:
+            self.state.increment("rag.step.retries", (service, environment, kind), step.attempts - 1.0)
         if kind == "retrieve":
             self._retrievals.count(step, service, environment)
         elif kind == "generate" or kind == "embed":  # noqa: PLR1714

@@ -58,6 +58,7 @@ RULES: Final = (
         "outcome": ("degraded", "error", "rejected"), "cache": ("miss", "none")}),
     _closed("rag.query.errors", "rag.query.duration", "step", "error_class"),
     _closed("rag.step.calls", "rag.step.calls", "outcome"),
+    Zeros("rag.step.retries", "rag.step.calls", {}),
     _closed("rag.cache.lookups", "rag.cache.lookups", "result"),
     _closed("rag.retrieval.requests", "rag.retrieval.requests", "result"),
     Zeros("rag.retrieval.duplicates", "rag.retrieval.documents", {}),

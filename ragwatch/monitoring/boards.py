@@ -30,7 +30,9 @@ BOARDS: Final[tuple[Board, ...]] = boards(slos_of(BUNDLED, "the bundled objectiv
 _INFO = series("rag.app.info", scoped=True, version="=~$version")
 _LABELS = tuple(label.prometheus for label in metric("rag.app.info").labels)
 _RUNS = f"max by ({', '.join(_LABELS)})"
-CHANGES: Final = f"({_RUNS} ({_INFO}) == 1) unless ({_RUNS} ({_INFO} offset {RATE}) == 1)"
+RUNNING: Final = f"{_RUNS} ({_INFO}) == 1"
+"""What runs: a series for each thing that an app can be."""
+CHANGES: Final = f"({RUNNING}) unless ({_RUNS} ({_INFO} offset {RATE}) == 1)"
 """What changed: what ``rag.app.info`` says that nobody said a moment ago, whichever agent it comes from.
 
 The moment is never shorter than a step of the screen, else a month's view would step over most changes.

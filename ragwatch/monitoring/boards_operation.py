@@ -58,13 +58,16 @@ RESILIENCE_BOARD = Board(
         ("Retries and limits", (
             Panel("Do retries pile up?", "Attempts a call, by operation. Above 1.1 for long: a retry storm; the budget "
                   "should hold it, look at what fails. Below 1: calls that a breaker turned away before an attempt.",
-                  (Target(_of_service("retry_amplification"), "{{service}} {{operation}}"),), "short", low=0, levels=levels(1.1, 1.5), link=LATENCY),
+                  (Target(_of_service("retry_amplification"), "{{service}} {{operation}}"),), "short", width=6, low=0, levels=levels(1.1, 1.5), link=LATENCY),
+            Panel("Which step tries again?", "Attempts a second beyond the first, by step. The step that grows is where to look: what it "
+                  "calls fails and is asked again.",
+                  (Target(nonzero(_of_service("step_retries"), "step"), "{{service}} {{step}}"),), "cps", width=6, low=0, link=LATENCY),
             Panel("What do retries cost?", "Seconds a second in attempts that failed and in waits. Much of it: fewer "
                   "attempts or a shorter timeout, since people wait for it; see Latency.",
-                  (Target(_of_service("retry_wasted"), "{{service}} {{operation}}"),), "s", low=0, link=LATENCY),
+                  (Target(_of_service("retry_wasted"), "{{service}} {{operation}}"),), "s", width=6, low=0, link=LATENCY),
             Panel("How do calls under a retry end?", "budget: no token was left; exhausted: all attempts failed; not_retryable: "
                   "the first failure was final, a breaker's no among them. Mend what fails, not the retry.",
-                  (Target(_of_service("retry_results"), "{{service}} {{result}}"),), "cps", stacked=True, low=0, link=OVERVIEW),
+                  (Target(_of_service("retry_results"), "{{service}} {{result}}"),), "cps", width=6, stacked=True, low=0, link=OVERVIEW),
             Panel("Which limit turns calls away?", "By limit and reason: full is too many at once, rate too many a second. For "
                   "long: more replicas or a higher limit; in bursts: that is its work.",
                   (Target(_of_service("limit_rejected"), "{{service}} {{limit}}: {{reason}}"),), "cps", low=0, link=LATENCY),

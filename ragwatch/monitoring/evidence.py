@@ -12,15 +12,12 @@ from typing import Final
 from ragwatch.catalogue_kpis import ANSWERED as OUTCOMES_ANSWERED
 from ragwatch.monitoring.alert import Z
 from ragwatch.monitoring.kpis import BY
-from ragwatch.monitoring.promql import increase, series, total, wilson
+from ragwatch.monitoring.promql import increase, rate, series, total, wilson
 
 ANSWERED: Final = "=~" + "|".join(OUTCOMES_ANSWERED)
-LOOKUPS_ENOUGH: Final = 100
 _DAY_S, _WEEK_S = 86400, 604800
 _WEEK = f"[{{{_WEEK_S}s}}] offset {{{_DAY_S}s}}"
 SEEN: Final = series("rag.query.duration", "_count")
-EXPECTED_QUERIES: Final = 20
-"""Where so many are expected, none at all is chance once in e^20 windows."""
 _QUERIES: Final = "rag:queries:increase"
 LIKELY_QUERIES: Final = 5
 """So many a window by the last day's traffic: one that comes in clumps has windows without any."""
@@ -74,6 +71,9 @@ NOW: Final[dict[str, str]] = {
     "rag:step_tried:increase5m": f"0 * rag:step_errors:increase5m + on (service, environment) group_left () {_TRIED}",
     "rag:empty_retrievals:increase10m": _over(_EMPTY, "[{600s}]", "data_source"),
     "rag:retrievals:increase10m": _over(_WORKED, "[{600s}]", "data_source"),
+    "rag:attempts:increase5m": _over(series("rag.retry.attempts"), "[{300s}]", "operation"),
+    "rag:retry_calls:increase5m": _over(series("rag.retry.calls"), "[{300s}]", "operation"),
+    "rag:extra_attempts:increase5m": "rag:attempts:increase5m - rag:retry_calls:increase5m",
     "rag:cache_hits:increase15m": _over(_HITS, "[{900s}]", "cache"),
     "rag:cache_lookups:increase15m": _over(_LOOKUPS, "[{900s}]", "cache"),
     **{
@@ -103,13 +103,35 @@ BASELINES: Final[dict[str, str]] = _baselines()
 """Recorded every few minutes: they hardly move, and a week of samples is much to read."""
 
 
-def beyond(part: str, whole: str, limit: str, at_least: int) -> str:
+def beyond(part: str, whole: str, limit: str) -> str:
     """The share where it is above the limit beyond chance, of at least so many.
 
-    >>> beyond("bad", "every", "0.1", 20)[:30]
+    >>> beyond("bad", "every", "0.1")[:30]
     'bad / (every > 0) and (((bad /'
     """
-    return f"{part} / ({whole} > 0) and ({wilson(part, whole, Z, '-')}) > {limit} and {whole} >= {at_least}"
+    return f"{part} / ({whole} > 0) and ({wilson(part, whole, Z, '-')}) > {limit} and {whole} >= {{least}}"
+
+
+def amplified(limit: float) -> str:
+    """Attempts a call, where they are above the limit beyond chance: as a share, of attempts that are no first ones."""
+    attempts, calls, extra = (f"rag:{what}:increase5m" for what in ("attempts", "retry_calls", "extra_attempts"))
+    return (
+        f"{attempts} / ({calls} > 0) > {limit:g} and ({wilson(extra, attempts, Z, '-')}) > {1 - 1 / limit:.6g} "
+        f"and {calls} >= {{least}}"
+    )
+
+
+def slow() -> str:
+    """The 95th percentile, where it is above ``{slow}`` and more are slower than is allowed, beyond chance."""
+    answered = series("rag.query.duration", "_count", outcome=ANSWERED)
+    fast = series("rag.query.duration", "_bucket", outcome=ANSWERED, le="{slow_edge}")
+    every = total(increase(answered, "{w}"), *BY)
+    late = f"({every} - {total(increase(fast, '{w}'), *BY)})"
+    seconds = total(rate(series("rag.query.duration", "_bucket", outcome=ANSWERED), "{w}"), "le", *BY)
+    return (
+        f"histogram_quantile(0.95, {seconds}) >= {{slow}} and ({wilson(late, every, Z, '-')}) > {{allowed}} "
+        f"and {every} >= {{least}}"
+    )
 
 
 def fell(what: str) -> str:
@@ -121,7 +143,7 @@ def fell(what: str) -> str:
 
 def judged_enough(what: str) -> str:
     """There are judgements enough, now and before."""
-    return f"rag:{what}_judged:increase6h >= {{judgements}} and rag:{what}_judged:baseline >= {{judgements}}"
+    return f"rag:{what}_judged:increase6h >= {{least}} and rag:{what}_judged:baseline >= {{least}}"
 
 
 def collapsed() -> str:
@@ -130,20 +152,21 @@ def collapsed() -> str:
     now = wilson(hits, lookups, Z, "+")
     before = wilson("rag:cache_hits:baseline", "rag:cache_lookups:baseline", Z, "-")
     return (
-        f"{hits} / ({lookups} > 0) and ({now}) < 0.5 * ({before}) and {lookups} >= {LOOKUPS_ENOUGH} "
-        f"and rag:cache_lookups:baseline >= {LOOKUPS_ENOUGH}"
+        f"{hits} / ({lookups} > 0) and ({now}) < 0.5 * ({before}) and {lookups} >= {{least}} "
+        f"and rag:cache_lookups:baseline >= {{least}}"
     )
 
 
 def silent() -> str:
-    """No query, where the same time a week ago had at least twenty: nights and weekends are as they were then.
+    """How many there were at the same time a week ago, enough of them, where there is none now.
 
-    Over a quarter of an hour and an hour only where the last day's traffic says that some would be likely as well; over
-    six hours and a day in any case, so that a small service's end is seen too, and one that nobody sees in the morning.
+    Nights and weekends are as they were then. Over a quarter of an hour and an hour only where the last day's traffic
+    says that some would be likely as well; over six hours and a day in any case, so that a small service's end is seen
+    too, and one that nobody sees in the morning.
     """
 
     def zero(now: str, ago: str) -> str:
-        return f"{now} == 0 and {ago} >= {EXPECTED_QUERIES}"
+        return f"{ago} >= {{least}} and {now} == 0"
 
     day = f"{_QUERIES}1d"
     arms = [

@@ -16,16 +16,21 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 from ragwatch.errors import RagwatchError
+from ragwatch.monitoring.boards import CHANGE, RUNNING
 from ragwatch.monitoring.panels import Board, Panel
 
 MAX_SERIES = 12
 MAX_FLAT = 5
 """Of more lines than that those that are 0 all the time are left out."""
 POINTS = 240
+MAX_CHANGES = 4
+"""So many changes are said in words; each has its line."""
+_PURPLE = "#8e24aa"
 _COLUMNS = 24
 _UNITS = {
     "percentunit": "%", "s": "s", "reqps": "1/s", "cps": "1/s", "currencyUSD": "USD", "bytes": "bytes", "short": "",
 }  # fmt: skip
+_LABEL = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _LARGE = {"bytes": ((2.0**20, "MiB"), (2.0**10, "KiB")), "s": ((86400.0, "days"), (3600.0, "hours"))}
 """Units for large values, the largest first."""
 
@@ -106,10 +111,12 @@ def draw_board(board: Board, source: Source, path: Path) -> list[str]:
     except ImportError:
         raise RagwatchError("pictures need matplotlib: pip install 'ragwatch[snapshot]'") from None
     rows = _lines(board)
-    height = 1.0 + sum(row[0].height for row in rows) * 0.45
+    changed = changes(source)
+    top = max(0.75, 0.5 + 0.15 * min(len(changed), MAX_CHANGES))  # inches
+    height = top + 0.25 + sum(row[0].height for row in rows) * 0.45
     figure = plt.figure(figsize=(18, height))
     grid = figure.add_gridspec(
-        len(rows), 1, height_ratios=[row[0].height for row in rows], left=0.05, right=0.985, top=1 - 0.75 / height,
+        len(rows), 1, height_ratios=[row[0].height for row in rows], left=0.05, right=0.985, top=1 - top / height,
         bottom=0.75 / height, hspace=0.42,
     )  # fmt: skip
     empty = []
@@ -118,15 +125,33 @@ def draw_board(board: Board, source: Source, path: Path) -> list[str]:
         rest = [_COLUMNS - sum(widths)] if sum(widths) < _COLUMNS else []
         line = grid[place].subgridspec(1, len(widths) + len(rest), width_ratios=widths + rest, wspace=0.16)
         for column, panel in enumerate(row):
-            if not _draw(figure.add_subplot(line[column]), panel, source):
+            axes = figure.add_subplot(line[column])
+            if not _draw(axes, panel, source):
                 empty.append(panel.title)
+            elif panel.kind != "stat":
+                for at, _ in changed:
+                    axes.axvline(at - source.start, color=_PURPLE, lw=1.6, ls="--")
     began, ended = (datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S") for at in (source.start, source.end))
     figure.suptitle(
         f"{board.title}   {began} to {ended} UTC", fontsize=13, ha="left", va="top", x=0.01, y=1 - 0.12 / height
     )
+    said = [f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}  {what}" for at, what in changed[-MAX_CHANGES:]]
+    where: dict[str, Any] = {"ha": "right", "va": "top", "fontsize": 8, "color": _PURPLE}
+    if said:
+        figure.text(0.985, 1 - 0.1 / height, "\n".join(("What changed?", *said)), **where)
     figure.savefig(path, dpi=80)
     plt.close(figure)
     return empty
+
+
+def changes(source: Source) -> list[tuple[float, str]]:
+    """When an app began to run what it had not run before, and what that is: the dashboards' annotations."""
+    found = []
+    for line in source.series(RUNNING, f"{CHANGE[0]}, {CHANGE[1]}"):
+        step = min((b - a for a, b in pairwise(line.times)), default=1.0)
+        before = [source.start, *line.times]
+        found += [(at, line.name) for ago, at in zip(before, line.times, strict=False) if at - ago > 1.5 * step]
+    return sorted(found)
 
 
 def _lines(board: Board) -> list[list[Panel]]:
@@ -191,7 +216,10 @@ def _curves(axes: Any, panel: Panel, series: list[Series], scale: float, source:
             style = "steps-post" if panel.kind == "state" else "default"
             axes.plot([at - source.start for at in line.times], values, label=line.name, lw=1.4, drawstyle=style)
     if panel.low is not None:
+        highest = max((v for line in lines for v in line.values if math.isfinite(v)), default=0.0) * scale
         axes.set_ylim(bottom=panel.low * scale)
+        if not panel.stacked and highest > 0:
+            axes.set_ylim(top=max(axes.get_ylim()[1], 1.05 * highest))  # a flat line would lie on the frame
     if panel.kind == "state":
         axes.set_yticks([value for value, _ in panel.names], [name for _, name in panel.names])
         axes.set_ylim(-0.1, 2.2)
@@ -200,6 +228,8 @@ def _curves(axes: Any, panel: Panel, series: list[Series], scale: float, source:
     axes.set_ylabel(unit or _UNITS.get(panel.unit, panel.unit), fontsize=8)
     if panel.levels and panel.kind == "timeseries":
         _borders(axes, panel, scale)
+    if not any(line.name for line in lines):
+        return
     axes.legend(
         fontsize=7, loc="upper left", bbox_to_anchor=(-0.01, -0.09), ncols=max(2, panel.width // 4), frameon=False,
         borderpad=0.2, labelspacing=0.3, columnspacing=1.2,
@@ -297,7 +327,11 @@ def _finite(value: float) -> float:
 
 
 def named(legend: str, labels: dict[str, str]) -> str:
-    """A legend with its labels filled in."""
-    return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda found: labels.get(found.group(1), ""), legend) or ", ".join(
-        labels.values()
-    )
+    """A legend with its labels filled in; without the parts whose labels are all empty.
+
+    >>> named("{{service}} {{version}}, index {{index}}, prompt {{prompt}}", {"service": "bot", "prompt": "7"})
+    'bot, prompt 7'
+    """
+    parts = [part for part in legend.split(", ") if not (asked := _LABEL.findall(part)) or any(map(labels.get, asked))]
+    shown = [_LABEL.sub(lambda found: labels.get(found.group(1), ""), part).strip() for part in parts]
+    return ", ".join(shown) or ", ".join(labels.values())

@@ -8,13 +8,13 @@ from typing import Any, Final
 import yaml
 
 from ragwatch.catalogue_kpis import kpi
-from ragwatch.monitoring.alert import Alert, spanned, window
+from ragwatch.monitoring.alert import EVALUATION_S, JUDGEMENTS, Alert, spanned, window
 from ragwatch.monitoring.alerts import ALERTS
 from ragwatch.monitoring.collector_alerts import COLLECTOR_ALERTS
 from ragwatch.monitoring.evidence import BASELINES, NOW
 from ragwatch.monitoring.kpis import BY, ask
 from ragwatch.monitoring.slo import Slo, Slos
-from ragwatch.monitoring.slo_rules import SLOW_GROUP_S, budget_rules, burn_rules, only, record, service_label
+from ragwatch.monitoring.slo_rules import SLOW_GROUP_S, budget_rules, burn_rules, edge, only, record, service_label
 
 RUNBOOKS = "docs/runbooks.md"
 """Where the runbooks stand; `ragwatch rules --runbooks URL` names where you serve them."""
@@ -36,7 +36,7 @@ SLOW_S = 5.0
 _LIMITS: Final = {
     "{slow}": Slo("latency", 0.95, threshold_s=SLOW_S),
     "{failing}": Slo("availability", 0.99),
-    "{empty}": Slo("retrieval", 0.95),
+    "{empty}": Slo("retrieval", 0.95, min_events=30),
 }
 """What stands in a symptom alert for a limit of an objective → the objective where no file has one."""
 
@@ -79,7 +79,7 @@ def to_yaml(rules: dict[str, Any], heading: str) -> str:
 
 
 def _interval(scale: float) -> str:
-    return window(15, scale, least_s=1) if scale < 1 else "30s"
+    return window(15, scale, least_s=1) if scale < 1 else window(EVALUATION_S)
 
 
 def _symptoms(alert: Alert, slos: Slos, scale: float, runbooks: str) -> list[dict[str, Any]]:
@@ -94,7 +94,11 @@ def _symptoms(alert: Alert, slos: Slos, scale: float, runbooks: str) -> list[dic
     rules = []
     for slo in found:
         value = slo.page_above if slo.threshold_s is None else slo.threshold_s
-        rule = _symptom(replace(alert, expr=alert.expr.replace(limit, f"{value:g}")), slos, scale, runbooks)
+        expr = alert.expr.replace(limit, f"{value:g}")
+        expr = expr.replace("{slow_edge}", edge(slo.threshold_s)).replace("{allowed}", f"{slo.budget:.6g}")
+        rule = _symptom(
+            replace(alert, expr=expr, least=replace(alert.least, count=slo.min_events)), slos, scale, runbooks
+        )
         rules.append(rule | {"expr": only(rule["expr"], slo, slos), "labels": rule["labels"] | service_label(slo)})
     return rules
 
@@ -113,10 +117,9 @@ def _symptom(alert: Alert, slos: Slos, scale: float, runbooks: str) -> dict[str,
 
 def _fill(text: str, alert: Alert, slos: Slos, scale: float) -> str:
     """The text with its windows and bounds; braces of Prometheus' own stay."""
-    return _filled(text.replace("{w}", window(alert.window_s, scale)), slos, scale)
+    least = slos.min_judgements if alert.least.of == JUDGEMENTS else alert.least.count
+    return _filled(text.replace("{w}", window(alert.window_s, scale)).replace("{least}", str(least)), slos, scale)
 
 
 def _filled(text: str, slos: Slos, scale: float) -> str:
-    for name, value in (("{accuracy}", f"{slos.accuracy_target:g}"), ("{judgements}", str(slos.min_judgements))):
-        text = text.replace(name, value)
-    return spanned(text, scale)
+    return spanned(text.replace("{accuracy}", f"{slos.accuracy_target:g}"), scale)

@@ -27,7 +27,7 @@ COUNTED_S: Final = 2 * SLOW_GROUP_S
 _WHERE = {
     "availability": ("most failures in ", worst_step),
     "latency": ("most of the time in ", slowest_step),
-    "retrieval": ("most often in ", emptiest_source),
+    "retrieval": ("the step is retrieve, most often from ", emptiest_source),
 }
 
 
@@ -46,7 +46,7 @@ def events(slo: Slo, span: str, *, scoped: bool = False) -> tuple[str, str]:
     if slo.name == "latency":
         answered = kpi("latency").of
         every = grown(answered, "_count")
-        return f"({every} - {grown(answered, '_bucket', le=_edge(slo.threshold_s))})", every
+        return f"({every} - {grown(answered, '_bucket', le=edge(slo.threshold_s))})", every
     tried, good = whole("availability"), kpi("availability").of.where["outcome"]
     bad = tuple(outcome for outcome in tried.where["outcome"] if outcome not in good)
     return grown(Part(tried.metric, {"outcome": bad}), "_count"), grown(tried, "_count")
@@ -156,5 +156,6 @@ def _named(service: str) -> str:
     return f'label_replace(vector(1), "service", {json.dumps(service.replace("$", "$$"), ensure_ascii=False)}, "", "")'
 
 
-def _edge(threshold_s: float | None) -> str:
+def edge(threshold_s: float | None) -> str:
+    """As the bucket's label ``le`` has it."""
     return f"{threshold_s:.1f}" if threshold_s is not None and threshold_s == int(threshold_s) else f"{threshold_s}"

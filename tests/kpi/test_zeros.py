@@ -56,3 +56,10 @@ def test_the_first_opening_of_a_breaker_is_an_increase() -> None:
         ("search", "half_open", "closed"),
         ("search", "half_open", "open"),
     }
+
+
+def test_the_first_retries_of_a_step_are_an_increase() -> None:
+    state = State()
+    state.increment("rag.step.calls", ("bot", "prod", "retrieve", "ok"))
+    fill(state)
+    assert state.series("rag.step.retries") == {("bot", "prod", "retrieve"): 0.0}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.rules_on import Look, check, cumulated, fires, rules_of, silent
+from tests.support.rules_on import Look, Says, check, cumulated, fires, rules_of, silent
 
 HOUR = 60
 """Samples, at one a minute."""
@@ -88,7 +88,7 @@ def test_old_losses_are_not_new_after_a_gap_and_the_first_loss_is(tmp_path: Path
     def gap(before: float, after: float) -> list[float | None]:
         return [*minutes(before, 60), *away(60), *minutes(after, 120)]
 
-    new: list[float | None] = [*away(180), *minutes(3, 60)]
+    new: list[float | None] = [*away(180), *minutes(30, 60)]
     lost = 'service="bot",environment="prod",signal="traces"'
     series = {
         f"up{{{A}}}": [*minutes(1, 60), *minutes(0, 60), *minutes(1, 120)],
@@ -106,16 +106,89 @@ def test_old_losses_are_not_new_after_a_gap_and_the_first_loss_is(tmp_path: Path
         fires("RagTelemetryLost", 182 * 60, service="bot", reason="odd"),
         fires("RagwatchDeadLetters", 182 * 60, instance="a", reason="forward_refused"),
         fires("RagwatchRefuses", 182 * 60, instance="a", reason="inbox_full"),
-        *(silent(alert, 210 * 60) for alert in alerts),
+        *(silent(alert, 210 * 60) for alert in ("RagTelemetryLost", "RagwatchRefuses")),
+        fires("RagwatchDeadLetters", 210 * 60, reason="forward_refused"),
+        silent("RagwatchDeadLetters", 210 * 60, reason="decode"),
     ]
     check(tmp_path, rules_of(*alerts), series, looks)
+
+
+def test_a_few_losses_and_few_of_many_are_no_alert(tmp_path: Path) -> None:
+    """Fewer than twenty items; and thirty where ten thousand steps were recorded in the same time."""
+
+    def lost(service: str) -> str:
+        return (
+            f'ragwatch_sdk_lost_total{{service="{service}",environment="prod",signal="traces",reason="queue_full",{A}}}'
+        )
+
+    def recorded(service: str) -> str:
+        return f'rag_step_calls_total{{service="{service}",environment="prod",step="retrieve",outcome="ok",{A}}}'
+
+    amounts = {"few": (1.5, 0), "many": (6, 0), "few of many": (6, 1000), "many of many": (20, 1000)}
+    series: dict[str, list[float | None]] = {}
+    for service, (gone, steps) in amounts.items():
+        series[lost(service)] = [*cumulated([0] * 60 + [gone] * 30)]
+        series[recorded(service)] = [*cumulated([steps] * 90)]
+    looks = [silent("RagTelemetryLost", 59 * 60)]
+    looks += [silent("RagTelemetryLost", minute * 60, service="few") for minute in (62, 70, 89)]
+    looks += [silent("RagTelemetryLost", minute * 60, service="few of many") for minute in (62, 70, 89)]
+    looks += [fires("RagTelemetryLost", 80 * 60, service=service) for service in ("many", "many of many")]
+    check(tmp_path, rules_of("RagTelemetryLost"), series, looks)
+
+
+def test_a_scrape_or_two_that_fail_and_single_requests_are_no_alert(tmp_path: Path) -> None:
+    series = {
+        f"up{{{A}}}": [*minutes(1, 60), *minutes(0, 2), *minutes(1, 60)],
+        f"ragwatch_build_info{{{A}}}": minutes(1, 122),
+        'up{job="collector",instance="c"}': [*minutes(1, 60), *minutes(0, 2), *minutes(1, 60)],
+        f'ragwatch_agent_refused_total{{transport="http",reason="disk",{A}}}': [*minutes(0, 60), *minutes(4, 62)],
+        f'ragwatch_agent_dead_letters_total{{reason="decode",{A}}}': [*minutes(0, 60), *minutes(2, 62)],
+        f'ragwatch_agent_lag{{consumer="forward",{A}}}': [*minutes(0, 60), *minutes(4, 62)],
+        'otelcol_exporter_send_failed_spans{exporter="otlp/tempo",job="collector",instance="c"}': [
+            *minutes(0, 60), *minutes(9, 62)],
+    }  # fmt: skip
+    alerts = ("RagwatchDown", "RagCollectorDown", "RagwatchRefuses", "RagwatchDeadLetters", "RagwatchForwardStuck")
+    alerts += ("RagCollectorExportFails",)
+    looks = [silent(alert, minute * 60) for alert in alerts for minute in (60, 61, 62, 63, 65, 70, 75, 90)]
+    check(tmp_path, rules_of(*alerts), series, looks)
+
+
+def test_what_is_away_is_said_with_numbers(tmp_path: Path) -> None:
+    """How many scrapes were answered of late, how many agents are left, how many queries a service had."""
+    count = 'rag_query_duration_seconds_count{service="shop",environment="prod",outcome="ok",'
+    series = {
+        f"up{{{A}}}": minutes(1, 90) + minutes(0, 60),
+        f"up{{{B}}}": minutes(1, 150),
+        'up{job="agent-up",instance="c"}': minutes(1, 90) + away(60),
+        'up{job="agent-up",instance="d"}': minutes(1, 150),
+        f"{count}{A}}}": [*cumulated([5] * 90), *away(60)],
+        'up{job="collector",instance="c"}': minutes(1, 90) + away(60),
+    }
+    shop = {"service": "shop", "environment": "prod", "job": "ragwatch", "instance": "a"}
+    looks = [
+        Says("RagwatchDown", 94 * 60, {"job": "ragwatch", "instance": "a"},
+             "The agent a answered 1 scrape(s) in the last 5m and none now: the KPIs of its services stand still"),
+        Says("RagwatchDown", 110 * 60, {"job": "ragwatch", "instance": "a"},
+             "The agent a answered 0 scrape(s) in the last 5m and none now: the KPIs of its services stand still"),
+        Says("RagwatchGone", 110 * 60, {"job": "agent-up", "instance": "c"},
+             "The agent c was a target of agent-up an hour ago, is none now, and no other came: 1 are left"),
+        Says("RagServiceGone", 140 * 60, shop,
+             "shop had 300 queries in the hour until an hour ago, as a saw it, and is not seen now: nobody watches it"),
+        Says("RagCollectorDown", 110 * 60, {"job": "collector", "instance": "c"},
+             "The collector c answered 0 scrape(s) in the last 5m and none now: agents keep what they have on disk"),
+    ]  # fmt: skip
+    alerts = ("RagwatchDown", "RagwatchGone", "RagServiceGone", "RagCollectorDown")
+    check(tmp_path, rules_of(*alerts), series, looks)
+    nobody = "0 agents of ragwatch are scraped: there are no KPIs, and none of the other alerts can fire"
+    only = {'up{job="grafana"}': minutes(1, 20)}
+    check(tmp_path, rules_of("RagwatchDown"), only, [Says("RagwatchDown", 600, {}, nobody)])
 
 
 def test_an_sdk_that_reports_without_an_agent_has_its_first_loss_too(tmp_path: Path) -> None:
     lost = 'service="bot",environment="prod",signal="traces",job="bot",instance="1"'
     series = {
         f'ragwatch_sdk_lost_total{{{lost},reason="queue_full"}}': minutes(0, 90),
-        f'ragwatch_sdk_lost_total{{{lost},reason="odd"}}': [*away(60), *minutes(2, 30)],
+        f'ragwatch_sdk_lost_total{{{lost},reason="odd"}}': [*away(60), *minutes(30, 30)],
     }
     looks = [silent("RagTelemetryLost", 59 * 60), fires("RagTelemetryLost", 62 * 60, reason="odd")]
     check(tmp_path, rules_of("RagTelemetryLost"), series, looks)
@@ -131,7 +204,7 @@ def test_a_collector_that_was_away_has_lost_nothing_new(tmp_path: Path) -> None:
     series: dict[str, list[float | None]] = {f"up{{{here}}}": [*minutes(1, 60), *minutes(0, 60), *minutes(1, 120)]}
     for number, name in enumerate(alerts.values()):
         series[name % here] = [*minutes(7, 60), *away(60), *minutes(7, 120)]
-        series[name.replace("{", f'{{other="{number}",') % here] = [*away(180), *minutes(1, 60)]
+        series[name.replace("{", f'{{other="{number}",') % here] = [*away(180), *minutes(10, 60)]
     looks = [silent(alert, minute * 60) for alert in alerts for minute in (59, 121, 125, 134, 140, 179)]
     looks += [fires(alert, 182 * 60) for alert in alerts]
     check(tmp_path, rules_of(*alerts), series, looks)

@@ -16,7 +16,7 @@ import yaml
 
 from ragwatch.monitoring.rules import alert_rules
 from ragwatch.monitoring.slo import BUNDLED, slos_of
-from tests.support.rules_on import OBJECTIVES, Look, at_most, check, cumulated, fires, rules_of, silent
+from tests.support.rules_on import OBJECTIVES, Look, Says, at_most, check, cumulated, fires, rules_of, silent
 
 DAY = 1440
 """Minutes."""
@@ -168,6 +168,107 @@ def test_a_cache_that_collapsed_is_said_until_it_is_mended(tmp_path: Path) -> No
     looks = [silent("RagCacheCollapse", breaks * 60), fires("RagCacheCollapse", (breaks + 60) * 60, cache="answers")]
     looks += [fires("RagCacheCollapse", (breaks + hours * 60) * 60) for hours in (20, 30, 48, 72)]
     check(tmp_path, rules_of("RagCacheCollapse"), series, looks, sample_s=300, evaluate_s=1800)
+
+
+def test_alerts_are_looked_at_after_what_is_recorded_for_them(tmp_path: Path) -> None:
+    """Each time: half an hour lies between two moments, and what was recorded before is forgotten by then."""
+    groups = [
+        {"name": "z first", "rules": [{"record": "rag:now", "expr": "rag_app_info"}]},
+        {"name": "a second", "rules": [{"alert": "Seen", "expr": "rag:now", "labels": {}, "annotations": {}}]},
+    ]
+    series: Series = {"rag_app_info": [1.0] * 8}
+    check(tmp_path, {"groups": groups}, series, [fires("Seen", 3 * 1800)], sample_s=1800, times=40)
+
+
+def retried(metric: str, operation: str, labels: str = "") -> str:
+    return f'rag_retry_{metric}_total{{operation="{operation}",{labels}{HERE % "bot"}}}'
+
+
+def test_a_retry_storm_names_the_step_and_few_calls_or_little_more_is_none(tmp_path: Path) -> None:
+    """Attempts and calls a minute; 1.6 attempts a call of thirty calls are no more than 1.5 beyond chance."""
+    amounts = {"storm": (15, 6), "few": (9, 3), "chance": (9.6, 6), "many": (1600, 1000)}
+    series: Series = {}
+    for operation, (attempts, calls) in amounts.items():
+        series[retried("attempts", operation)] = counter([calls] * 60 + [attempts] * 60)
+        series[retried("calls", operation, 'result="ok",')] = counter([calls] * 120)
+    for step, retries in (("retrieve", 9), ("generate", 1)):
+        series[f'rag_step_retries_total{{step="{step}",{HERE % "bot"}}}'] = counter([0] * 60 + [retries] * 60)
+    looks: list[Look | Says] = [silent("RagRetryStorm", 59 * 60)]
+    looks += [silent("RagRetryStorm", 110 * 60, operation=name) for name in ("few", "chance")]
+    looks += [fires("RagRetryStorm", 110 * 60, operation=name) for name in ("storm", "many")]
+    check(tmp_path, rules_of("RagRetryStorm"), series, looks)
+    one = {name: values for name, values in series.items() if "rag_retry" not in name or '"storm"' in name}
+    said = "2.5 attempts a call of storm in bot: retries multiply the load; most in retrieve"
+    labels = {"service": "bot", "environment": "prod", "operation": "storm"}
+    check(tmp_path, rules_of("RagRetryStorm"), one, [Says("RagRetryStorm", 110 * 60, labels, said)])
+    around = {name: values for name, values in one.items() if "rag_step" not in name}
+    for step, outcome, calls in (("rerank", "error", 9), ("generate", "ok", 20), ("tool", "error", 10)):
+        labelled = f'rag_step_calls_total{{step="{step}",outcome="{outcome}",{HERE % "bot"}}}'
+        around[labelled] = counter([0] * 60 + [calls] * 60)
+    said = said.replace("retrieve", "rerank")
+    check(tmp_path, rules_of("RagRetryStorm"), around, [Says("RagRetryStorm", 110 * 60, labels, said)])
+
+
+def test_an_open_breaker_that_few_meet_is_no_alert_and_one_that_probes_is_one_without_a_pause(tmp_path: Path) -> None:
+    def state(breaker: str, name: str = "open") -> str:
+        return f'rag_breaker_state{{breaker="{breaker}",state="{name}",{HERE % "bot"}}}'
+
+    def calls(breaker: str, result: str) -> str:
+        return f'rag_breaker_calls_total{{breaker="{breaker}",result="{result}",{HERE % "bot"}}}'
+
+    probing: list[float | None] = [1.0, 0.0] * 30
+    series: Series = {
+        state("quiet"): [0.0] * 60 + [1.0] * 60,
+        calls("quiet", "failure"): counter([0] * 60 + [1] * 4 + [0] * 56),
+        state("met"): [0.0] * 60 + probing,
+        calls("met", "failure"): counter([0] * 60 + [3] + [0] * 59),
+        calls("met", "rejected"): counter([0] * 60 + [3] * 60),
+        state("seldom", "forced_open"): [1.0] * 120,
+        calls("seldom", "rejected"): counter([0.1] * 120),
+        f'rag_step_calls_total{{step="retrieve",outcome="rejected",{HERE % "bot"}}}': counter([0] * 60 + [3] * 60),
+    }
+    looks = [silent("RagBreakerOpen", second) for second in (0, 30 * 60)]
+    looks += [silent("RagBreakerOpen", minute * 60, breaker="quiet") for minute in range(60, 120, 5)]
+    looks += [fires("RagBreakerOpen", 63 * 60, breaker="met"), fires("RagBreakerOpen", 100 * 60, breaker="seldom")]
+    check(tmp_path, rules_of("RagBreakerOpen"), series, looks)
+    quick = {name: [*values[59:119]] for name, values in series.items()}
+    looks = [fires("RagBreakerOpen", second, breaker="met") for second in range(30, 590, 10)]
+    check(tmp_path, rules_of("RagBreakerOpen"), quick, looks, sample_s=10)
+
+
+def test_the_chance_that_a_few_of_few_are_slow_is_no_alert(tmp_path: Path) -> None:
+    """A month of forty queries in ten minutes of which four in a hundred are slow, where five may be.
+
+    In one look of five at least three of the forty are, more than one in twenty. Where three in ten are slow it fires.
+    """
+    series: Series = {}
+    for service, share in (("as allowed", 0.04), ("slow", 0.3)):
+        draw = random.Random(share)
+        late, quick = split(draw, arrivals(draw, MONTH, lambda _: 240), share)
+        every = [sum(both) for both in zip(late, quick, strict=True)]
+        series[queries("ok", service)] = counter(every)
+        for edge, counts in (("2.5", quick), ("5.0", quick), ("10.0", every), ("+Inf", every)):
+            name = queries("ok", service).replace("_count{", f'_bucket{{le="{edge}",')
+            series[name] = counter(counts)
+    looks = [
+        at_most("RagSlow", 8, MONTH * 60, service="as allowed"),
+        *(fires("RagSlow", hours * 3600, service="slow") for hours in (1, 100, 700)),
+    ]
+    check(tmp_path, at_once(rules_of("RagSlow")), series, looks, evaluate_s=900)
+
+
+def test_a_silence_says_how_many_queries_there_were_a_week_before(tmp_path: Path) -> None:
+    counts = [3.0] * (9 * DAY // 5) + [0.0] * (DAY // 5)
+    said = "bot has no query, and had 36 at this time of the week before"
+    labels = {"service": "bot", "environment": "prod"}
+    check(
+        tmp_path,
+        rules_of("RagNoQueries"),
+        {queries("ok"): counter(counts)},
+        [Says("RagNoQueries", 9 * DAY * 60 + 2 * 3600, labels, said)],
+        sample_s=300,
+        evaluate_s=900,
+    )
 
 
 def test_some_empty_retrievals_and_some_errors_page_nobody(tmp_path: Path) -> None:

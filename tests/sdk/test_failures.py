@@ -179,7 +179,9 @@ def test_attempts_and_fallbacks_stand_on_the_step(watched: Watched) -> None:
     query_line = watched.lines()[-1]
     assert query_line["attempts"] == {"retrieve": 3}
     assert query_line["outcome"] == "degraded"
-    assert ragwatch.metrics().retries["test-failures-search"]["amplification"] == 3.0
+    metrics = ragwatch.metrics()
+    assert metrics.retries["test-failures-search"]["amplification"] == 3.0
+    assert metrics.by("rag.step.retries", "step") == {"retrieve": 2.0}
 
 
 def test_a_write_is_not_repeated_without_being_told(watched: Watched) -> None:

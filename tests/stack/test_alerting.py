@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 from urllib.request import Request, urlopen
@@ -12,6 +14,7 @@ from urllib.request import Request, urlopen
 import pytest
 import yaml
 
+from ragwatch.cli import main
 from ragwatch.monitoring.alerts import ALERTS
 from tests.support.golang import BUILD_TIMEOUT_S, built
 from tests.support.paths import ROOT
@@ -77,12 +80,12 @@ def test_the_alertmanager_of_the_tests_is_the_one_that_compose_runs() -> None:
 class Alertmanager:
     """The real one with our file; a context manager."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, config: Path = ALERTMANAGER) -> None:
         (self.port,) = free_ports(1)
         self._process = Process(
             [
-                built("alertmanager", BUILD, "github.com/prometheus/alertmanager/cmd/alertmanager"),
-                f"--config.file={ALERTMANAGER}",
+                built("alertmanager"),
+                f"--config.file={config}",
                 f"--storage.path={directory}",
                 f"--web.listen-address=127.0.0.1:{self.port}",
                 "--cluster.listen-address=",
@@ -180,6 +183,58 @@ def test_without_an_open_breaker_nothing_is_held_back_and_an_outage_is_one_group
         for item in alertmanager.call("alerts/groups")
     ]
     assert sorted(groups) == [("page", "bot", 3), ("page", "shop", 1), ("ticket", "bot", 1)]
+
+
+class Receiver:
+    """Somebody's pager: what Alertmanager's webhook told it; a context manager."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, Any]] = []
+        told = self.told
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                told.extend(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["alerts"])
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(BUILD_TIMEOUT_S)
+@pytest.mark.parametrize(("name", "receiver"), [("RagBreakerOpen", "page"), ("RagCollectorRefuses", "ticket")])
+def test_an_alert_that_is_fired_as_a_test_reaches_the_receiver_of_its_severity(
+    tmp_path: Path, name: str, receiver: str
+) -> None:
+    """By our own file, with a webhook as that receiver."""
+    with Receiver() as pager:
+        config = yaml.safe_load(ALERTMANAGER.read_text())
+        config["route"]["group_wait"] = "0s"
+        (chosen,) = [item for item in config["receivers"] if item["name"] == receiver]
+        chosen["webhook_configs"] = [{"url": pager.url}]
+        (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(config))
+        with Alertmanager(tmp_path / "data", tmp_path / "alertmanager.yml") as running:
+            here = f"http://127.0.0.1:{running.port}"
+            assert main(["rules", "--test-fire", name, "--alertmanager", here, "--service", "bot"]) == 0
+            wait_until(lambda: pager.told, 30, what="the pager to ring")
+    (told,) = pager.told
+    assert (told["labels"]["alertname"], told["labels"]["service"]) == (name, "bot")
+    assert told["labels"]["test"] == "true"
+    assert "nothing is wrong" in told["annotations"]["summary"]
+    assert told["annotations"]["runbook_url"] == f"docs/runbooks.md#{name.lower()}"
 
 
 @pytest.mark.stack

@@ -244,7 +244,7 @@ def test_the_dashboards_can_be_drawn(stack: Stack, tmp_path: Path, capsys: pytes
     url = f"http://127.0.0.1:{stack.prometheus.port}"
     since = f"{RUN_S + 60}s"
     assert main(["snapshot", str(tmp_path), "--prometheus", url, "--since", since, "--board", "resilience"]) == 0
-    assert "11 of 11 panels have data" in capsys.readouterr().out
+    assert "12 of 12 panels have data" in capsys.readouterr().out
     assert (tmp_path / "resilience.png").read_bytes()[:4] == b"\x89PNG"
 
 

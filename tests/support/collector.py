@@ -15,16 +15,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tests.support.endpoints import Endpoints
 from tests.support.golang import BUILD_TIMEOUT_S as BUILD_TIMEOUT_S  # noqa: PLC0414  (for those who use a collector)
 from tests.support.golang import built
-from tests.support.paths import ROOT
 from tests.support.procs import Process
 from tests.support.sink import Received
-
-SOURCES = ROOT / "deploy" / "collector"
 
 
 def collector_binary() -> Path:
     """The collector, built where that is needed."""
-    return built("otelcol", SOURCES)
+    return built("otelcol")
 
 
 class Collector(Endpoints):

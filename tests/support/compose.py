@@ -17,7 +17,7 @@ def load(*profiles: str, **environment: str) -> subprocess.CompletedProcess[str]
     """What ``deploy/compose-check`` says of it."""
     lines = "".join(f"{name}={value}\n" for name, value in environment.items())
     return subprocess.run(
-        [built("compose-check", ROOT / "deploy" / "compose-check"), COMPOSE, DOCKERFILE, *profiles],
+        [built("compose-check"), COMPOSE, DOCKERFILE, *profiles],
         input=lines, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
 

@@ -16,11 +16,21 @@ BUILD_TIMEOUT_S = 1200
 """A cold build of the collector downloads 200 modules and takes four minutes of CPU: its tests need such a timeout."""
 
 
-def built(name: str, sources: Path, package: str = ".") -> Path:
-    """The program of these sources as ``.cache/tools/<name>``, built again where they are newer.
+PROGRAMS = {
+    "otelcol": ("collector", "."),
+    "alertmanager": ("alertmanager/build", "github.com/prometheus/alertmanager/cmd/alertmanager"),
+    "compose-check": ("compose-check", "."),
+}
+"""Name → where its module is below ``deploy``, and what is built of it.
 
-    ``package`` is what is built of them: a program of somebody else's, where ``go.mod`` only names its version.
-    """
+That is a program of somebody else's where ``go.mod`` only names its version.
+"""
+
+
+def built(name: str) -> Path:
+    """The program of that name as ``.cache/tools/<name>``, built again where its sources are newer."""
+    place, package = PROGRAMS[name]
+    sources = ROOT / "deploy" / place
     binary = ROOT / ".cache" / "tools" / name
     if _is_current(binary, sources):
         return binary

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from ragwatch.monitoring import drill
 from tests.support.drill import Drill
-from tests.support.promtool import promtool
+from tests.support.rules_on import run_promtool
 
 Labels = tuple[tuple[str, str], ...]
 Key = tuple[str, Labels]
@@ -111,12 +107,7 @@ def run(folder: Path, rules: Mapping[str, str], series: Series, checks: Iterable
             for alert, second, fires in checks
         ],
     }
-    whole: dict[str, Any] = {"rule_files": list(rules), "evaluation_interval": "1s", "tests": [test]}
-    (folder / "test.yml").write_text(yaml.safe_dump(whole, width=1_000_000))
-    done = subprocess.run(
-        [promtool(), "test", "rules", "test.yml"], cwd=folder, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr)[:5000]
+    run_promtool(folder, rules, [test], "1s")
 
 
 def _selector(key: Key) -> str:
@@ -184,7 +175,7 @@ CHANGES: dict[str, Change] = {
     "RagwatchDown": gone,
     "RagwatchForwardStuck": stuck,
     "RagwatchRefuses": lambda series, length: grow(
-        series, length, "ragwatch_agent_refused_total", 1, reason="inbox_full"
+        series, length, "ragwatch_agent_refused_total", 5, reason="inbox_full"
     ),
     "RagKpisTwice": twice,
     "RagwatchAgentBehind": behind,
@@ -193,7 +184,7 @@ CHANGES: dict[str, Change] = {
     "RagRetrievalBurnRate": empty,
     "RagRetrievalAccuracyLow": bad,
     "RagRetryStorm": lambda series, length: grow(series, length, "rag_retry_attempts_total", 30),
-    "RagTelemetryLost": lambda series, length: grow(series, length, "ragwatch_sdk_lost_total", 5, reason="queue_full"),
+    "RagTelemetryLost": lambda series, length: grow(series, length, "ragwatch_sdk_lost_total", 50, reason="queue_full"),
     "RagwatchDeadLetters": lambda series, length: grow(series, length, "ragwatch_agent_dead_letters_total", 1),
     "RagErrorRate": lambda series, length: grow(
         series, length, "rag_query_errors_total", 5, step="retrieve", error_class="connection"

@@ -62,13 +62,8 @@ class Stack:
         }
         self._run(Process.python("-m", "ragwatch.cli", "agent", env={**agent, **here, **FAST}))
         wait_until(self._agent_is_healthy, 40, what="the agent's health check")
-        alertmanager = built(
-            "alertmanager",
-            ROOT / "deploy" / "alertmanager" / "build",
-            "github.com/prometheus/alertmanager/cmd/alertmanager",
-        )
         listening = f"--web.listen-address=127.0.0.1:{self._alertmanager}"
-        self._run(Process([alertmanager, *self._command("alertmanager"), listening]))
+        self._run(Process([built("alertmanager"), *self._command("alertmanager"), listening]))
         here = [f"--web.listen-address=127.0.0.1:{self._prometheus}", "--rules.alert.resend-delay=1s"]
         self._run(Process([prometheus_binary(), *self._command("prometheus"), *here]))
         wait_until(lambda: self.prometheus("query", query="vector(1)"), 40, what="Prometheus to be up")
