@@ -125,8 +125,9 @@ class Node:
             todo.extend(reversed(node.children))
 
     def step_above(self) -> Node | None:
-        """The nearest step around it."""
-        return next((node for node in self.above() if node.is_step), None)
+        """The nearest step around it, in the same query: a leaked run may hang below another's step."""
+        found = next((node for node in self.above() if node.is_step or node.role == "query"), None)
+        return found if found is not None and found.is_step else None
 
 
 def _is_clients(span: RawSpan, scope: str) -> bool:

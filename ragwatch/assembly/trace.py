@@ -68,6 +68,19 @@ def assemble(nodes: Iterable[Node]) -> Made:
     return made
 
 
+def steps_of(nodes: Iterable[Node]) -> list[tuple[Step, Origin, bool]]:
+    """The steps among spans that came too late for their query, as they would be counted in it."""
+    nodes = list(nodes)
+    if not nodes:
+        return []
+    tops = link(nodes)
+    everything = [other for top in tops for other in (top, *top.below())]
+    gone = {id(node) for node, _ in collapse(everything)}
+    return [
+        (whole_step(node), node.origin, node.counted) for node in everything if node.is_step and id(node) not in gone
+    ]
+
+
 _AS_ATTRIBUTE = {
     "session": semconv.SESSION_ID,
     "tenant": semconv.TENANT_ID,
