@@ -55,11 +55,11 @@ _FRAGMENTS: tuple[tuple[str, str], ...] = (
 )
 _STATUS = re.compile(
     r"\b(?:error code|status(?: code)?|http(?:/\d(?:\.\d)?)?|code|response|error)\W{0,3}([1-5]\d\d)\b"
-    r"|^\W{0,2}([45]\d\d)\b|\berror occurred \((\d{3})\)",
+    r"|^\W{0,2}([45]\d\d)\b|\berror occurred \((\d{3})\)|\btoo many ([45]\d\d) error responses",
     re.IGNORECASE,
 )
-_NAMED = re.compile(r"\berror occurred \((\w{3,60})\)|\bStatusCode\.([A-Z_]{2,40})\b")
-"""What AWS' clients and gRPC's name in the message alone."""
+_NAMED = re.compile(r"\berror occurred \((\w{3,60})\)|\bStatusCode\.([A-Z_]{2,40})\b|\(Caused by (\w{3,60})\(")
+"""What AWS' clients, gRPC's and urllib3's retries name in the message alone."""
 _CONTEXT = re.compile(r"context[_ ](?:length|window)|maximum context", re.IGNORECASE)
 _FILTER = re.compile(r"content[_ ](?:filter|policy)", re.IGNORECASE)
 _BY_STATUS = {400: "invalid_request", 401: "auth", 403: "auth", 404: "invalid_request", 408: "timeout",
@@ -79,6 +79,10 @@ def error_class(error_type: str | None, message: str | None = None) -> str:
     'rate_limited'
     >>> error_class("AioRpcError", "<RPC terminated with status = StatusCode.UNAVAILABLE"), error_class("X", "429 Slow")
     ('server_error', 'rate_limited')
+    >>> error_class("MaxRetryError", "Max retries exceeded (Caused by ResponseError('too many 500 error responses'))")
+    'server_error'
+    >>> error_class("MaxRetryError", "Max retries exceeded (Caused by NewConnectionError('Connection refused'))")
+    'connection'
     """
     named = _of_name(error_type or "")
     if message and named in {"other", "invalid_request"}:

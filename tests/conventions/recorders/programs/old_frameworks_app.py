@@ -1,0 +1,113 @@
+"""LangChain 0.2 and LlamaIndex 0.11 as OpenInference instrumented them in 2024: a chain, a query engine.
+
+argv: the recording's name, and which framework: langchain or llama_index.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from recording import Recording
+from stub_server import Stub
+
+CHAIN: dict[str, Any] = {
+    "steps": {
+        "query": {"count": 5, "errors": 2},
+        "retrieve": {"count": 5, "errors": 1},
+        "generate": {"count": 4, "errors": 1},
+    },
+    "models": {"request": ["gpt-4o-mini", "gpt-429"]},
+    "tokens": {"generate": {"calls_with_usage": 3, "input": 360, "output": 51}},
+    "error_classes": {"rate_limited": 1, "connection": 1},
+    "documents": {"counts": [2, 2, 2, 2, None]},
+    "cache_hits": 0,
+    "note": "an LCEL chain: invoked, streamed, awaited, with a model that is rate limited, with a corpus that is down",
+}
+ENGINE: dict[str, Any] = {
+    "steps": {
+        "query": {"count": 4, "errors": 1},
+        "retrieve": {"count": 4, "errors": 0},
+        "generate": {"count": 4, "errors": 1},
+        "embed": {"count": 4, "errors": 0},
+        "rerank": {"count": 1, "errors": 0},
+    },
+    "error_classes": {"timeout": 1},
+    "documents": {"counts": [2, 2, 2, 2]},
+    "cache_hits": 0,
+    "note": "a query engine over four documents: asked, awaited, with a postprocessor, with a model that fails",
+}
+
+
+def langchain(stub: Stub, provider: Any) -> None:
+    from langchain_core.documents import Document
+    from langchain_core.output_parsers import StrOutputParser
+    from langchain_core.prompts import ChatPromptTemplate
+    from langchain_core.retrievers import BaseRetriever
+    from langchain_core.runnables import RunnablePassthrough
+    from langchain_openai import ChatOpenAI
+    from openinference.instrumentation.langchain import LangChainInstrumentor
+
+    class Corpus(BaseRetriever):
+        broken: bool = False
+
+        def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
+            if self.broken:
+                raise ConnectionError("vector db down")
+            return [Document(id=f"doc-{at}", page_content=f"text {at} on {query}") for at in (1, 2)]
+
+    LangChainInstrumentor().instrument(tracer_provider=provider)
+
+    def build(model: str = "gpt-4o-mini", broken: bool = False) -> Any:
+        llm = ChatOpenAI(model=model, base_url=stub.url, api_key="x", max_retries=0, stream_usage=True)
+        prompt = ChatPromptTemplate.from_template("{context}\n{question}")
+        held = {"context": Corpus(broken=broken) | (lambda found: str(len(found))), "question": RunnablePassthrough()}
+        return held | prompt | llm | StrOutputParser()
+
+    build().invoke("one")
+    list(build().stream("two"))
+    asyncio.run(build().ainvoke("three"))
+    for bad in (build("gpt-429"), build(broken=True)):
+        with suppress(Exception):
+            bad.invoke("four")
+
+
+def llama_index(_stub: Stub, provider: Any) -> None:
+    from llama_index.core import Document, MockEmbedding, Settings, VectorStoreIndex
+    from llama_index.core.llms import MockLLM
+    from llama_index.core.postprocessor import SimilarityPostprocessor
+    from openinference.instrumentation.llama_index import LlamaIndexInstrumentor
+
+    class Slow(MockLLM):
+        def complete(self, *_args: Any, **_more: Any) -> Any:
+            raise TimeoutError("the model did not answer")
+
+    Settings.embed_model = MockEmbedding(embed_dim=8)
+    Settings.llm = MockLLM(max_tokens=8)
+    index = VectorStoreIndex.from_documents([Document(text=f"text {at}", id_=f"doc-{at}") for at in range(4)])
+    LlamaIndexInstrumentor().instrument(tracer_provider=provider)
+    index.as_query_engine(similarity_top_k=2).query("one")
+    asyncio.run(index.as_query_engine(similarity_top_k=2).aquery("two"))
+    cut = SimilarityPostprocessor(similarity_cutoff=0.0)
+    index.as_query_engine(similarity_top_k=2, node_postprocessors=[cut]).query("three")
+    with suppress(TimeoutError):
+        index.as_query_engine(similarity_top_k=2, llm=Slow(max_tokens=8)).query("four")
+
+
+PROGRAMS: dict[str, tuple[dict[str, Any], Callable[[Stub, Any], None]]] = {
+    "langchain": (CHAIN, langchain),
+    "llama_index": (ENGINE, llama_index),
+}
+
+
+def main(name: str, which: str) -> None:
+    truth, program = PROGRAMS[which]
+    with Recording(name, truth) as provider:
+        program(Stub(), provider)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])
