@@ -9,7 +9,7 @@ from ragwatch import semconv
 from ragwatch.assembly.collapse import collapse, whole_step
 from ragwatch.assembly.complete import complete, incomplete
 from ragwatch.assembly.node import Node, Origin, link
-from ragwatch.assembly.pairs import rejoin
+from ragwatch.assembly.pairs import rehang, rejoin
 from ragwatch.assembly.roots import ANSWERING, of_a_query, settle_roles
 from ragwatch.conventions.keys import keys_of
 from ragwatch.conventions.own import hashed
@@ -35,6 +35,8 @@ def assemble(nodes: Iterable[Node]) -> Made:
     """The queries and loose steps of one trace."""
     nodes = list(nodes)
     tops = link(nodes)
+    if rehang(tops):
+        tops = link(nodes)
     if rejoin(other for top in tops for other in (top, *top.below())):
         tops = link(nodes)
     everything = [other for top in tops for other in (top, *top.below())]

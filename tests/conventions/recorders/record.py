@@ -126,6 +126,9 @@ LOCAL_CLIENTS = Environment(
 AUTOGEN = Environment(
     (SDK, "autogen-agentchat", "autogen-ext[openai]", "openinference-instrumentation-autogen-agentchat")
 )  # fmt: skip
+STRANDS = Environment((SDK, "strands-agents[openai]"))
+SEMANTIC_KERNEL = Environment((SDK, "semantic-kernel"))
+LANGSMITH = Environment((SDK, "langsmith[otel]", "langchain", "langchain-openai"))
 
 RECORDINGS: dict[str, tuple[Environment, tuple[str, ...]]] = {
     "openinference-langgraph": (LANGGRAPH, ("langgraph_app.py", "openinference")),
@@ -168,6 +171,10 @@ RECORDINGS: dict[str, tuple[Environment, tuple[str, ...]]] = {
     "openinference-old-langchain": (OLD_LANGCHAIN, ("old_frameworks_app.py", "langchain")),
     "openinference-old-llama-index": (OLD_LLAMA_INDEX, ("old_frameworks_app.py", "llama_index")),
     "openinference-autogen": (AUTOGEN, ("autogen_app.py",)),
+    "otel-genai-strands": (STRANDS, ("agents_app.py", "strands")),
+    "otel-genai-semantic-kernel": (SEMANTIC_KERNEL, ("agents_app.py", "semantic_kernel")),
+    "langsmith-langchain": (LANGSMITH, ("agents_app.py", "langsmith")),
+    "langsmith-chain": (LANGSMITH, ("old_frameworks_app.py", "langsmith")),
     "otel-genai-google": (OFFICIAL, ("clients_app.py", "google", "otel")),
     "otel-genai-openai-app": (OFFICIAL, ("openai_client_app.py", "new")),
     "otel-genai-old-openai": (OLD_OFFICIAL, ("openai_client_app.py", "old")),

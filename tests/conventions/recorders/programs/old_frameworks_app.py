@@ -1,11 +1,13 @@
 """LangChain 0.2 and LlamaIndex 0.11 as OpenInference instrumented them in 2024: a chain, a query engine.
 
-argv: the recording's name, and which framework: langchain or llama_index.
+argv: the recording's name, and which framework: langchain, llama_index, or langsmith for LangChain by LangSmith's
+exporter.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -49,7 +51,6 @@ def langchain(stub: Stub, provider: Any) -> None:
     from langchain_core.retrievers import BaseRetriever
     from langchain_core.runnables import RunnablePassthrough
     from langchain_openai import ChatOpenAI
-    from openinference.instrumentation.langchain import LangChainInstrumentor
 
     class Corpus(BaseRetriever):
         broken: bool = False
@@ -59,7 +60,10 @@ def langchain(stub: Stub, provider: Any) -> None:
                 raise ConnectionError("vector db down")
             return [Document(id=f"doc-{at}", page_content=f"text {at} on {query}") for at in (1, 2)]
 
-    LangChainInstrumentor().instrument(tracer_provider=provider)
+    if provider is not None:
+        from openinference.instrumentation.langchain import LangChainInstrumentor
+
+        LangChainInstrumentor().instrument(tracer_provider=provider)
 
     def build(model: str = "gpt-4o-mini", broken: bool = False) -> Any:
         llm = ChatOpenAI(model=model, base_url=stub.url, api_key="x", max_retries=0, stream_usage=True)
@@ -73,6 +77,15 @@ def langchain(stub: Stub, provider: Any) -> None:
     for bad in (build("gpt-429"), build(broken=True)):
         with suppress(Exception):
             bad.invoke("four")
+
+
+def langsmith(stub: Stub, _provider: Any) -> None:
+    os.environ |= {"LANGSMITH_TRACING": "true", "LANGSMITH_OTEL_ENABLED": "true", "LANGSMITH_OTEL_ONLY": "true",
+                   "LANGSMITH_API_KEY": "x", "LANGSMITH_ENDPOINT": "http://127.0.0.1:9"}  # fmt: skip
+    from langchain_core.tracers.langchain import wait_for_all_tracers
+
+    langchain(stub, None)
+    wait_for_all_tracers()
 
 
 def llama_index(_stub: Stub, provider: Any) -> None:
@@ -99,6 +112,7 @@ def llama_index(_stub: Stub, provider: Any) -> None:
 
 PROGRAMS: dict[str, tuple[dict[str, Any], Callable[[Stub, Any], None]]] = {
     "langchain": (CHAIN, langchain),
+    "langsmith": (CHAIN, langsmith),
     "llama_index": (ENGINE, llama_index),
 }
 
