@@ -174,7 +174,7 @@ CONVENTION = Convention(
         Field("data_source", ("gen_ai.data_source.id",), text, _RETRIEVES),
         Field("document_count", ("gen_ai.retrieval.document_count",), whole, _RETRIEVES),
         Field("top_k", ("gen_ai.request.top_k", "gen_ai.retrieval.top_k"), whole, _RETRIEVES),
-        Field("session", ("gen_ai.conversation.id", "session.id"), text),
+        Field("session", ("gen_ai.conversation.id", "session.id", "gcp.vertex.agent.session_id"), text),
         Field("user", ("user.id", "enduser.id"), text),
         Field("tenant", ("tenant.id",), text),
         Field("prompt_version", ("ragwatch.prompt.version", "gen_ai.prompt.version", "gen_ai.prompt.name"), text),

@@ -129,6 +129,13 @@ AUTOGEN = Environment(
 STRANDS = Environment((SDK, "strands-agents[openai]"))
 SEMANTIC_KERNEL = Environment((SDK, "semantic-kernel"))
 LANGSMITH = Environment((SDK, "langsmith[otel]", "langchain", "langchain-openai"))
+ADK = Environment((SDK, "google-adk", "litellm"))
+CREWAI = Environment(
+    (
+        SDK, "crewai", "openinference-instrumentation-crewai", "openinference-instrumentation-openai",
+        "opentelemetry-instrumentation-crewai", "opentelemetry-instrumentation-openai",
+    )
+)  # fmt: skip
 
 RECORDINGS: dict[str, tuple[Environment, tuple[str, ...]]] = {
     "openinference-langgraph": (LANGGRAPH, ("langgraph_app.py", "openinference")),
@@ -173,6 +180,9 @@ RECORDINGS: dict[str, tuple[Environment, tuple[str, ...]]] = {
     "openinference-autogen": (AUTOGEN, ("autogen_app.py",)),
     "otel-genai-strands": (STRANDS, ("agents_app.py", "strands")),
     "otel-genai-semantic-kernel": (SEMANTIC_KERNEL, ("agents_app.py", "semantic_kernel")),
+    "google-adk": (ADK, ("agents_app.py", "adk")),
+    "openinference-crewai": (CREWAI, ("crewai_app.py", "openinference")),
+    "openllmetry-crewai": (CREWAI, ("crewai_app.py", "openllmetry")),
     "langsmith-langchain": (LANGSMITH, ("agents_app.py", "langsmith")),
     "langsmith-chain": (LANGSMITH, ("old_frameworks_app.py", "langsmith")),
     "otel-genai-google": (OFFICIAL, ("clients_app.py", "google", "otel")),
