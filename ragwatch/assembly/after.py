@@ -122,24 +122,34 @@ def _first(nodes: Sequence[Node]) -> Parts:
 
 def _runs_of(nodes: Iterable[Node]) -> list[Run]:
     """The queries that are runs, and runs around which there is no other, each with the spans in it."""
-    of_run: dict[int, Node] = {}
+    within: dict[int, tuple[Node | None, str | None]] = {}
     spans: dict[int, list[tuple[bytes, str | None]]] = {}
     found: list[Node] = []
     for node in nodes:
-        around = of_run.get(id(node.parent)) if node.parent is not None else None
-        is_query = node.role == "query" and (node.seen.role in RUNS or node.seen.is_run)
-        if is_query or (around is None and node.role in RUNS):
-            around = node
-            found.append(node)
+        around, step = within.get(id(node.parent), _NOTHING)
+        role = node.role
+        if role == "query":
+            step = None
+            if node.seen.role in RUNS or node.seen.is_run:
+                around = node
+                found.append(node)
+        elif role in RUNS:
+            if around is None:
+                around = node
+                found.append(node)
+        elif node.is_step:
+            step = role
         if around is not None:
-            of_run[id(node)] = around
-            step = node if node.is_step else node.step_above()
-            spans.setdefault(id(around), []).append((node.span.span_id, step.role if step is not None else None))
+            within[id(node)] = around, step
+            spans.setdefault(id(around), []).append((node.span.span_id, step))
     runs = []
     for node in found:
         ids, steps = zip(*spans[id(node)][:MAX_SPANS], strict=True)
         runs.append(Run.of(node)._replace(spans=b"".join(ids), steps=steps))
     return runs
+
+
+_NOTHING = None, None
 
 
 def _size(runs: Iterable[Run]) -> int:

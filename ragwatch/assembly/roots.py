@@ -156,7 +156,12 @@ _RUNS_OR_QUERY = RUNS | {"query"}
 
 def _leaked(run: Node) -> list[Node]:
     """The runs of one instrumentor that are no part of the run they hang below: its context was still current."""
-    below = [other for other in run.below() if other.role in RUNS]
+    end_ns, name = run.span.end_ns, run.span.name
+    below = [
+        other
+        for other in run.below()
+        if other.role in RUNS and (other.span.start_ns >= end_ns or other.span.name == name)
+    ]
     found = leaked(Run.of(run), below) if below else []
     return [query for other in found for query in (other, *_leaked(other))]
 
