@@ -114,23 +114,30 @@ def by_end(spans: Iterable[Came]) -> list[Came]:
     return sorted(spans, key=lambda came: (came.raw.end_ns, -came.raw.start_ns))
 
 
-@pytest.mark.parametrize("name", LEAKED)
-@pytest.mark.parametrize("seed", range(8))
-def test_recorded_leaked_runs_cut_anywhere_in_time_are_the_same_queries(name: str, seed: int) -> None:
+@pytest.mark.parametrize("name", sorted(CAPTURES))
+def test_recorded_spans_cut_anywhere_in_time_are_the_same_queries(name: str) -> None:
     spans = CAPTURES[name]
     whole = at_once(spans)
-    live = cut(by_end(spans), Random(seed)).end()
-    assert live.queries == whole.queries
-    assert live.tallies["late", "after_query"] == 0
+    pauses = PAUSES_S if name not in APART else tuple(pause for pause in PAUSES_S if pause < 1)
+    for seed in range(4):
+        live = cut(by_end(spans), Random(seed), pauses).end()
+        assert live.queries == whole.queries
+        assert sorted(live.loose, key=str) == sorted(whole.loose, key=str)
+        assert live.tallies["late", "after_query"] == 0
 
 
-def cut(spans: Sequence[Came], rng: Random) -> Live:
+PAUSES_S = (0.1, LINGER_S - 1, LINGER_S + 1, 30.0)
+APART = {"double-openinference-langchain-plus-openai"}
+"""A client's span there is a trace of its own: it waits one linger for the framework's."""
+
+
+def cut(spans: Sequence[Came], rng: Random, pauses_s: Sequence[float] = PAUSES_S) -> Live:
     """Batches of any size with pauses of any length between them."""
     live = Live()
     at = 0
     while at < len(spans):
         size = rng.randint(1, 8)
-        live.take(spans[at : at + size], rng.choice((0.1, LINGER_S - 1, LINGER_S + 1, 30.0)))
+        live.take(spans[at : at + size], rng.choice(pauses_s))
         at += size
     return live
 

@@ -260,3 +260,25 @@ def test_parallel_tools_of_an_agent_that_retrieve_are_steps_of_one_query() -> No
 def test_a_retriever_of_many_questions_is_one_retrieval() -> None:
     many = oi("RETRIEVER", "MultiQueryRetriever", oi("CHAIN", "LLMChain", llm()), retriever(), retriever(("c",)))
     assert kinds(made(oi("CHAIN", "RetrievalQA", many, llm()))) == [["retrieve", "generate", "generate"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "step"),
+    [
+        ("SearchClient.search", {"az.namespace": "Microsoft.Search"}, "retrieve"),
+        ("SearchClient.upload_documents", {"az.namespace": "Microsoft.Search"}, "ingest"),
+        ("Runtime.Retrieve", {"rpc.service": "Bedrock Agent Runtime", "rpc.method": "Retrieve"}, "retrieve"),
+        ("kendra.Query", {"rpc.service": "kendra", "rpc.method": "Query"}, "retrieve"),
+        ("/qdrant.Points/Search", {"rpc.service": "qdrant.Points", "rpc.method": "Search"}, "retrieve"),
+        ("/VectorService/Upsert", {"rpc.service": "VectorService", "rpc.method": "Upsert"}, "ingest"),
+        ("/weaviate.v1.Weaviate/Search", {"rpc.service": "weaviate.v1.Weaviate", "rpc.method": "Search"}, "retrieve"),
+        ("x", {"rpc.service": "milvus.proto.milvus.MilvusService", "rpc.method": "HybridSearch"}, "retrieve"),
+        ("x", {"rpc.service": "google.cloud.discoveryengine.v1.SearchService", "rpc.method": "Search"}, "retrieve"),
+        ("S3.GetObject", {"rpc.service": "S3", "rpc.method": "GetObject"}, None),
+        ("orders.Search", {"rpc.service": "shop.Orders", "rpc.method": "Search"}, None),
+        ("KeyVault.get", {"az.namespace": "Microsoft.KeyVault"}, None),
+    ],
+)  # fmt: skip
+def test_stores_that_are_called_from_afar(name: str, attributes: dict[str, Any], step: str | None) -> None:
+    (record,) = made(spun("rag.ask", {}, spun(name, attributes, kind=CLIENT), chat())).queries
+    assert [found.step for found in record.steps] == [*([step] if step else []), "generate"]
