@@ -21,7 +21,7 @@ your own spans, and what is missing in them, says `ragwatch inspect FILE`.
 1. Conventions are asked in the order of this page; the first that knows the span decides what it is.
 2. A field is looked for in the places of every convention, since one span often carries the names of two; the
    places of the earlier convention win, and of one convention the earlier name.
-3. What is not there is unknown, never 0. A value of the wrong type, malformed JSON and `__REDACTED__` count as not
+3. What is not there is unknown, never 0. A value of the wrong type, malformed JSON, `none` and `__REDACTED__` count as not
    there; `ragwatch_agent_unreadable_total` counts the packed values that could not be read.
 4. Texts are read for their lengths and hashes alone, a user's name for its hash; neither is kept.
 
@@ -52,8 +52,12 @@ Besides the steps a span may be structure: `{WORKFLOW}` (a whole run), `{CHAIN}`
   failed inner calls as attempts.
 - A client's span in a trace of its own is the framework's call around it in time, of the same service and model:
   the one with the same response id, else the tightest.
-- An answer with the response id of an earlier one, or faster than any server, is a replay of a cache: its usage is
-  not counted, and it is marked `cache_suspected`.
+- An answer with the response id of an earlier one, or faster than any server from a model that was slower before, is
+  a replay of a cache: its usage is not counted, and it is marked `cache_suspected`.
+- A span that says no status but an error's type, or whose last event is an exception, failed.
+- Requests of a client that failed before the last one are `attempts` of the call around them.
+- What lost its parent within the one run of its trace is a part of that run: some instrumentors never end a span that
+  failed.
 - An `embed` inside a `retrieve` is a step of its own.
 
 ## Cost

@@ -1,7 +1,7 @@
 """LangChain 0.2 and LlamaIndex 0.11 as OpenInference instrumented them in 2024: a chain, a query engine.
 
-argv: the recording's name, and which framework: langchain, llama_index, or langsmith for LangChain by LangSmith's
-exporter.
+argv: the recording's name, and which framework: langchain, llama_index, langsmith or openlit for today's LangChain by
+LangSmith's exporter and by OpenLIT, or llama_index_otel for today's LlamaIndex by its own tracing.
 """
 
 from __future__ import annotations
@@ -88,11 +88,24 @@ def langsmith(stub: Stub, _provider: Any) -> None:
     wait_for_all_tracers()
 
 
+def openlit(stub: Stub, _provider: Any) -> None:
+    import openlit
+
+    openlit.init(application_name="openlit", environment="test", disable_metrics=True)
+    langchain(stub, None)
+
+
+def llama_index_otel(stub: Stub, provider: Any) -> None:
+    from llama_index.observability.otel import LlamaIndexOpenTelemetry
+
+    LlamaIndexOpenTelemetry(tracer_provider=provider).start_registering()
+    llama_index(stub, None)
+
+
 def llama_index(_stub: Stub, provider: Any) -> None:
     from llama_index.core import Document, MockEmbedding, Settings, VectorStoreIndex
     from llama_index.core.llms import MockLLM
     from llama_index.core.postprocessor import SimilarityPostprocessor
-    from openinference.instrumentation.llama_index import LlamaIndexInstrumentor
 
     class Slow(MockLLM):
         def complete(self, *_args: Any, **_more: Any) -> Any:
@@ -101,7 +114,10 @@ def llama_index(_stub: Stub, provider: Any) -> None:
     Settings.embed_model = MockEmbedding(embed_dim=8)
     Settings.llm = MockLLM(max_tokens=8)
     index = VectorStoreIndex.from_documents([Document(text=f"text {at}", id_=f"doc-{at}") for at in range(4)])
-    LlamaIndexInstrumentor().instrument(tracer_provider=provider)
+    if provider is not None:
+        from openinference.instrumentation.llama_index import LlamaIndexInstrumentor
+
+        LlamaIndexInstrumentor().instrument(tracer_provider=provider)
     index.as_query_engine(similarity_top_k=2).query("one")
     asyncio.run(index.as_query_engine(similarity_top_k=2).aquery("two"))
     cut = SimilarityPostprocessor(similarity_cutoff=0.0)
@@ -113,6 +129,8 @@ def llama_index(_stub: Stub, provider: Any) -> None:
 PROGRAMS: dict[str, tuple[dict[str, Any], Callable[[Stub, Any], None]]] = {
     "langchain": (CHAIN, langchain),
     "langsmith": (CHAIN, langsmith),
+    "openlit": (CHAIN, openlit),
+    "llama_index_otel": (ENGINE, llama_index_otel),
     "llama_index": (ENGINE, llama_index),
 }
 
