@@ -50,17 +50,27 @@ def whole_step(node: Node) -> Step:
 
 def _attempts(node: Node, *, failed: bool) -> int | None:
     """How often a call was tried, where its client's requests were recorded: those that failed, and the last one."""
-    requests = [
-        child
-        for child in node.children
-        if child.role == OTHER and child.span.kind == CLIENT and keys_of(child.span.attributes).is_transport
-    ]
+    groups: dict[tuple[object, ...], list[Node]] = {}
+    for child in node.children:
+        if child.role == OTHER and child.span.kind == CLIENT and keys_of(child.span.attributes).is_transport:
+            groups.setdefault(_asked(child), []).append(child)
+    return max((tries for group in groups.values() if (tries := _tries(group, failed=failed))), default=None)
+
+
+def _tries(requests: Sequence[Node], *, failed: bool) -> int:
+    """How often a request was made; 0 where nothing says that it was made again."""
     bad = [request for request in requests if _is_bad(request)]
     if len(requests) < 2 or not bad or _is_bad(requests[-1]) != failed:
-        return None
+        return 0
     if any(one.span.end_ns > other.span.start_ns for one, other in pairwise(requests)):
-        return None  # what runs side by side is no second try
+        return 0  # what runs side by side is no second try
     return len(bad) + (not failed)
+
+
+def _asked(request: Node) -> tuple[object, ...]:
+    """What makes two requests the same one, tried again."""
+    held = request.span.attributes
+    return request.scope, request.span.name, held.get("url.full", held.get("http.url"))
 
 
 def _is_bad(request: Node) -> bool:

@@ -21,8 +21,8 @@ your own spans, and what is missing in them, says `ragwatch inspect FILE`.
 1. Conventions are asked in the order of this page; the first that knows the span decides what it is.
 2. A field is looked for in the places of every convention, since one span often carries the names of two; the
    places of the earlier convention win, and of one convention the earlier name.
-3. What is not there is unknown, never 0. A value of the wrong type, malformed JSON, `none` and `__REDACTED__` count as not
-   there; `ragwatch_agent_unreadable_total` counts the packed values that could not be read.
+3. What is not there is unknown, never 0. A value of the wrong type, malformed JSON, `none` and `__REDACTED__` count as
+   not there; `ragwatch_agent_unreadable_total` counts the packed values that could not be read.
 4. Texts are read for their lengths and hashes alone, a user's name for its hash; neither is kept.
 
 Besides the steps a span may be structure: `{WORKFLOW}` (a whole run), `{CHAIN}` (a run or a part of one), `{TASK}`

@@ -17,6 +17,7 @@ from ragwatch.conventions import (
     haystack,
     langfuse,
     langsmith,
+    llama_index,
     mlflow,
     openinference,
     openlit,
@@ -37,7 +38,8 @@ MAX_SAID = 1000
 log = logging.getLogger("ragwatch")
 _FIRST = (
     openinference.CONVENTION, vercel_ai.CONVENTION, spring_ai.CONVENTION, langsmith.CONVENTION, genai.CONVENTION,
-    langfuse.CONVENTION, mlflow.CONVENTION, vector_store.CONVENTION, haystack.CONVENTION, openlit.CONVENTION,
+    langfuse.CONVENTION, mlflow.CONVENTION, vector_store.CONVENTION, haystack.CONVENTION, llama_index.CONVENTION,
+    openlit.CONVENTION,
 )  # fmt: skip
 _LAST = (openllmetry.CONVENTION, handmade.CONVENTION, openllmetry.TASKS)
 

@@ -282,3 +282,39 @@ def test_a_retriever_of_many_questions_is_one_retrieval() -> None:
 def test_stores_that_are_called_from_afar(name: str, attributes: dict[str, Any], step: str | None) -> None:
     (record,) = made(spun("rag.ask", {}, spun(name, attributes, kind=CLIENT), chat())).queries
     assert [found.step for found in record.steps] == [*([step] if step else []), "generate"]
+
+
+def llama(name: str, *below: Spun, events: list[tuple[str, int, dict[str, Any]]] | None = None) -> Spun:
+    return Spun(name, {}, below, scope="llamaindex.opentelemetry.tracer", events=events or [])
+
+
+def test_llama_indexs_own_tracing_says_all_in_names_and_events() -> None:
+    raw = {"id": "chatcmpl-1", "model": "gpt-4o-2024", "usage": {"prompt_tokens": 10, "completion_tokens": 5,
+           "prompt_tokens_details": {"cached_tokens": 3}}}  # fmt: skip
+    nodes = json.dumps([{"node": {"id_": "node-1", "text": "x"}, "score": 0.5}])
+    model = llama(
+        "OpenAI.achat", llama("OpenAI._achat"),
+        events=[("LLMChatStartEvent", 1, {"model_dict.model": "gpt-4o"}),
+                ("LLMChatEndEvent", 5, {"response.raw": json.dumps(raw)})],
+    )  # fmt: skip
+    found = llama(
+        "VectorIndexRetriever.aretrieve",
+        llama("VectorIndexRetriever._aretrieve", llama("OpenAIEmbedding.aget_query_embedding")),
+        events=[("RetrievalEndEvent", 5, {"nodes": nodes})],
+    )
+    tree = llama(
+        "RetrieverQueryEngine.aquery",
+        llama("RetrieverQueryEngine._aquery", found, llama("LLMRerank.postprocess_nodes"),
+              llama("CompactAndRefine.asynthesize", model)),
+        events=[("QueryStartEvent", 1, {"query": "Why?"}), ("QueryEndEvent", 9, {"response.response": "So."})],
+    )  # fmt: skip
+    told = made(tree)
+    assert kinds(told) == [["retrieve", "embed", "rerank", "generate"]]
+    (record,) = told.queries
+    answer = record.steps[-1]
+    assert (answer.model, answer.response_model, answer.response_id) == ("gpt-4o", "gpt-4o-2024", "chatcmpl-1")
+    assert (answer.input_tokens, answer.output_tokens, answer.cached_tokens) == (10, 5, 3)
+    assert [(document.id, document.score) for document in record.steps[0].documents or ()] == [("node-1", 0.5)]
+    assert (record.question_length, record.answer_length) == (4, 3)
+    engine = llama("ContextChatEngine.chat", llama("ContextChatEngine._run_c3", found, model))
+    assert kinds(made(engine)) == [["retrieve", "embed", "generate"]]

@@ -136,6 +136,8 @@ CREWAI = Environment(
         "opentelemetry-instrumentation-crewai", "opentelemetry-instrumentation-openai",
     )
 )  # fmt: skip
+OPENLIT_LANGCHAIN = Environment((SDK, "openlit>=1.36", "langchain", "langchain-openai"))
+LLAMA_INDEX_OTEL = Environment((SDK, "llama-index-core", "llama-index-observability-otel"))
 
 RECORDINGS: dict[str, tuple[Environment, tuple[str, ...]]] = {
     "openinference-langgraph": (LANGGRAPH, ("langgraph_app.py", "openinference")),
@@ -180,6 +182,8 @@ RECORDINGS: dict[str, tuple[Environment, tuple[str, ...]]] = {
     "openinference-autogen": (AUTOGEN, ("autogen_app.py",)),
     "otel-genai-strands": (STRANDS, ("agents_app.py", "strands")),
     "otel-genai-semantic-kernel": (SEMANTIC_KERNEL, ("agents_app.py", "semantic_kernel")),
+    "openlit-langchain": (OPENLIT_LANGCHAIN, ("old_frameworks_app.py", "openlit")),
+    "llama-index-otel": (LLAMA_INDEX_OTEL, ("old_frameworks_app.py", "llama_index_otel")),
     "google-adk": (ADK, ("agents_app.py", "adk")),
     "openinference-crewai": (CREWAI, ("crewai_app.py", "openinference")),
     "openllmetry-crewai": (CREWAI, ("crewai_app.py", "openllmetry")),

@@ -29,6 +29,15 @@ CHAIN: dict[str, Any] = {
     "cache_hits": 0,
     "note": "an LCEL chain: invoked, streamed, awaited, with a model that is rate limited, with a corpus that is down",
 }
+APART: dict[str, Any] = {
+    **CHAIN,
+    "recoverable_steps": {"retrieve": {"count": 5, "errors": 1}, "generate": {"count": 2, "errors": 1}},
+    "tokens": {"generate": {"calls_with_usage": 1, "input": 120, "output": 17}},
+    "cannot_recover": [
+        "queries: nothing is around their steps, each of which is a trace",
+        "the streamed and the awaited call: their spans never end",
+    ],
+}
 ENGINE: dict[str, Any] = {
     "steps": {
         "query": {"count": 4, "errors": 1},
@@ -41,6 +50,13 @@ ENGINE: dict[str, Any] = {
     "documents": {"counts": [2, 2, 2, 2]},
     "cache_hits": 0,
     "note": "a query engine over four documents: asked, awaited, with a postprocessor, with a model that fails",
+}
+
+
+TRACED: dict[str, Any] = {
+    **ENGINE,
+    "steps": {**ENGINE["steps"], "embed": {"count": 5, "errors": 0}, "ingest": {"count": 1, "errors": 0}},
+    "note": f"{ENGINE['note']}; before that the documents are split and embedded in one batch, which is traced too",
 }
 
 
@@ -129,8 +145,8 @@ def llama_index(_stub: Stub, provider: Any) -> None:
 PROGRAMS: dict[str, tuple[dict[str, Any], Callable[[Stub, Any], None]]] = {
     "langchain": (CHAIN, langchain),
     "langsmith": (CHAIN, langsmith),
-    "openlit": (CHAIN, openlit),
-    "llama_index_otel": (ENGINE, llama_index_otel),
+    "openlit": (APART, openlit),
+    "llama_index_otel": (TRACED, llama_index_otel),
     "llama_index": (ENGINE, llama_index),
 }
 
