@@ -40,6 +40,9 @@ Besides the steps a span may be structure: `{WORKFLOW}` (a whole run), `{CHAIN}`
   report elsewhere has queries of its own; one whose habits are not known yet is given ten lingers for its caller.
 - A run that failed before it could retrieve is a failed query. A root that only embeds and writes is an `ingest`.
 - A trace may go on for hours: where its root has not come, each query in it is handed on by itself.
+- A run that begins after the run it hangs below has ended is no part of it (the instrumentor's context leaked): it is a
+  query of its own, also when it comes after its trace was handed on. What comes late for a query that was handed on is
+  a step alone, `ragwatch_agent_late_total`.
 - Below a query of ragwatch's SDK the spans of others are steps of it: recognised by the SDK's worker where the tracer
   provider is ragwatch's, and marked `ragwatch.counted` so that the agent does not count them again; else by the agent.
 - A judge of answers (an `EVALUATOR` span) makes no query; the model calls below it are counted as calls.
