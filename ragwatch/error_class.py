@@ -55,13 +55,32 @@ _FRAGMENTS: tuple[tuple[str, str], ...] = (
 )
 _STATUS = re.compile(
     r"\b(?:error code|status(?: code)?|http(?:/\d(?:\.\d)?)?|code|response|error)\W{0,3}([1-5]\d\d)\b"
-    r"|^\W{0,2}([45]\d\d)\b|\berror occurred \((\d{3})\)",
+    r"|^\W{0,2}([45]\d\d)\b|\berror occurred \((\d{3})\)|\btoo many ([45]\d\d) error responses",
     re.IGNORECASE,
 )
-_NAMED = re.compile(r"\berror occurred \((\w{3,60})\)|\bStatusCode\.([A-Z_]{2,40})\b")
-"""What AWS' clients and gRPC's name in the message alone."""
+_NAMED = re.compile(r"\berror occurred \((\w{3,60})\)|\bStatusCode\.([A-Z_]{2,40})\b|\(Caused by (\w{3,60})\(")
+"""What AWS' clients, gRPC's and urllib3's retries name in the message alone."""
 _CONTEXT = re.compile(r"context[_ ](?:length|window)|maximum context", re.IGNORECASE)
 _FILTER = re.compile(r"content[_ ](?:filter|policy)", re.IGNORECASE)
+_WORDS = (
+    (
+        re.compile(r"\brate[ _-]?limit|\btoo many requests|\bquota (?:exceeded|exhausted)", re.IGNORECASE),
+        "rate_limited",
+    ),
+    (re.compile(r"\btimed out\b|ETIMEDOUT|\b(?:request|read|connect(?:ion)?) timeout\b", re.IGNORECASE), "timeout"),
+    (re.compile(r"\b(?:invalid|incorrect|missing) api[ _-]?key\b|\bunauthorized\b", re.IGNORECASE), "auth"),
+    (re.compile(r"\bservice unavailable\b|\binternal server error\b|\bbad gateway\b", re.IGNORECASE), "server_error"),
+    (
+        re.compile(
+            r"ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|\bconnection (?:refused|reset|aborted)|\bsocket hang up"
+            r"|\bfetch failed\b",
+            re.IGNORECASE,
+        ),
+        "connection",
+    ),
+)
+"""What the words of a message say, where neither the type's name nor a status does: JavaScript's errors are all
+``Error``."""
 _BY_STATUS = {400: "invalid_request", 401: "auth", 403: "auth", 404: "invalid_request", 408: "timeout",
               413: "context_length", 422: "invalid_request", 429: "rate_limited", 504: "timeout"}  # fmt: skip
 
@@ -79,10 +98,17 @@ def error_class(error_type: str | None, message: str | None = None) -> str:
     'rate_limited'
     >>> error_class("AioRpcError", "<RPC terminated with status = StatusCode.UNAVAILABLE"), error_class("X", "429 Slow")
     ('server_error', 'rate_limited')
+    >>> error_class("MaxRetryError", "Max retries exceeded (Caused by ResponseError('too many 500 error responses'))")
+    'server_error'
+    >>> error_class("MaxRetryError", "Max retries exceeded (Caused by NewConnectionError('Connection refused'))")
+    'connection'
+    >>> error_class("Error", "connect ECONNREFUSED 127.0.0.1:443"), error_class("AI_APICallError", "Rate limit reached")
+    ('connection', 'rate_limited')
     """
     named = _of_name(error_type or "")
     if message and named in {"other", "invalid_request"}:
-        return _of_message(message) or named
+        said = _of_message(message)
+        return said or (_of_words(message) if named == "other" else named)
     return named
 
 
@@ -110,6 +136,11 @@ def _of_message(message: str) -> str | None:
     named = _NAMED.search(head)
     kind = _of_name(named.group(named.lastindex or 0)) if named else "other"
     return None if kind == "other" else kind
+
+
+def _of_words(message: str) -> str:
+    head = message[:2000]
+    return next((kind for words, kind in _WORDS if words.search(head)), "other")
 
 
 def _of_status(status: int) -> str | None:

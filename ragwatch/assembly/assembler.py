@@ -8,27 +8,27 @@ step alone, and each of these is counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from heapq import heappop, heappush
 from math import inf
-from typing import NamedTuple
 
+from ragwatch.assembly.after import After, Parts
 from ragwatch.assembly.calls import Calls
-from ragwatch.assembly.complete import by_root, incomplete
+from ragwatch.assembly.complete import by_root
+from ragwatch.assembly.events import Events
 from ragwatch.assembly.node import Node, Origin, own_node
 from ragwatch.assembly.pairs import adopt, host_of, loner
 from ragwatch.assembly.replays import Replays
 from ragwatch.assembly.roots import of_a_query
 from ragwatch.assembly.seen_spans import TRACE_ID_BYTES, SeenSpans, is_span_key
-from ragwatch.assembly.trace import assemble
-from ragwatch.assembly.waiting import WHOLE, Done, Waiting
+from ragwatch.assembly.trace import assemble, steps_of
+from ragwatch.assembly.waiting import Done, Waiting
 from ragwatch.conventions.own import step_name
 from ragwatch.conventions.own_wire import OwnTrace, key_of, own_trace
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import take_unreadable
 from ragwatch.conventions.table import OTHER, SERVER
-from ragwatch.record import QueryRecord, Step
+from ragwatch.record import Step
 
 __all__ = ["Assembler", "Events", "Origin"]
 RECENT = 30_000
@@ -38,17 +38,6 @@ CALLER_LINGERS = 10
 of its habits: a model may answer for a minute after the retrieval service is done."""
 MAX_SERVICES = 1000
 _SILENT = frozenset({OTHER, SERVER})
-
-
-class Events(NamedTuple):
-    """What the assembler tells its owner."""
-
-    query: Callable[[QueryRecord], None]
-    loose: Callable[[Step, Origin], None]
-    tally: Callable[[str, str], None]
-    """(metric, reason)"""
-    counted: Callable[[str, Callable[[], QueryRecord]], None] | None = None
-    """(trace id, what makes the record) of a query that its process has counted: most are never looked at."""
 
 
 class Assembler:
@@ -77,6 +66,7 @@ class Assembler:
         """When the next trace may have waited for too long."""
         self._calls = Calls()
         self._replays = Replays()
+        self._after = After()
         self._seen = SeenSpans()
         self._done: dict[bytes, Done] = {}
         self._callers_silent: dict[str, None] = {}
@@ -177,7 +167,7 @@ class Assembler:
         trace = self._traces.get(raw.trace_id)
         if trace is None:
             done = self._done.get(raw.trace_id)
-            if done is not None and done.rooted:
+            if done is not None and done.rooted and done.called is None and not self._after.knows(raw.trace_id):
                 if node.is_step:
                     self._late(node.step(), origin, node.counted)
                 return
@@ -191,8 +181,9 @@ class Assembler:
         else:
             trace.tells = True
             self._calls.add(node)
-        if not raw.parent_id:
+        if not raw.parent_id or (trace.again and self._after.knows(raw.trace_id)):
             self._rooted(raw.trace_id, trace, now)
+        if not raw.parent_id:
             if trace.called is not None:
                 self._callers_silent.pop(trace.called, None)
         elif node.remote or node.role == SERVER:
@@ -253,7 +244,7 @@ class Assembler:
                 self._finish(trace_id, "no_root")
         return mixed
 
-    def _finish_mixing(self, due: dict[bytes, None]) -> None:
+    def _finish_mixing(self, due: dict[bytes, None], *, final: bool = False) -> None:
         """Finish traces that hold others' spans, each with what belongs to it from traces of its own."""
         for trace_id in due:
             self._adopted(trace_id)
@@ -264,7 +255,7 @@ class Assembler:
         )
         for trace_id in due:
             if trace_id in self._traces:
-                self._finish(trace_id, "no_root")
+                self._finish(trace_id, "no_root", final=final)
 
     def _finish_old(self, now: float) -> None:
         """Finish the traces whose time is up.
@@ -279,7 +270,7 @@ class Assembler:
                 mixed[trace_id] = None
             else:
                 self._finish(trace_id, "no_root")
-        self._finish_mixing(mixed)
+        self._finish_mixing(mixed, final=True)
         oldest = min((trace.since for trace in self._traces.values()), default=None)
         self._old_at = inf if oldest is None else max(oldest + self._incomplete_after_s, now + 1)
 
@@ -318,15 +309,11 @@ class Assembler:
         for call_id in calls:
             self._adopted(call_id)
 
-    def _finish(self, trace_id: bytes, reason: str) -> None:
+    def _finish(self, trace_id: bytes, reason: str, *, final: bool = True) -> None:
         trace = self._traces.pop(trace_id)
         self.spans -= trace.size
         self.bytes = self.bytes - trace.bytes if self._traces else 0.0
-        self._done[trace_id] = (
-            WHOLE
-            if trace.root_at is not None and trace.called is None
-            else Done(trace.called, trace.root_at is not None)
-        )
+        self._done[trace_id] = trace.done()
         if trace.called is not None and trace.root_at is None and len(self._callers_silent) < MAX_SERVICES:
             self._callers_silent[trace.called] = None
         if len(self._done) > RECENT:
@@ -337,7 +324,7 @@ class Assembler:
         if not trace.unread_roots:
             trace.read()
         if trace.tells or (trace.nodes and trace.steps and not trace.roots and not trace.unread_roots):
-            self._finish_mixed(trace, reason)
+            self._finish_mixed(trace_id, trace, reason, final=final)
         elif trace.roots or trace.unread_roots:
             self._finish_own(trace)
         elif trace.alone or trace.again or not of_a_query(step.step for step in trace.steps):
@@ -346,25 +333,19 @@ class Assembler:
                 tell(step, trace.origin, trace.has_counted(step))
         else:
             self._events.tally("ragwatch.agent.incomplete", reason)
-            self._events.query(
-                incomplete(
-                    trace.steps[0].parent_id or "",
-                    trace.steps,
-                    trace_id=trace_id.hex(),
-                    origin=trace.origin,
-                    counted=trace.counted,
-                )
-            )
+            self._events.query(trace.without_root(trace_id))
 
-    def _finish_mixed(self, trace: Waiting, reason: str) -> None:
+    def _finish_mixed(self, trace_id: bytes, trace: Waiting, reason: str, *, final: bool) -> None:
         """A trace in which other conventions say something."""
         trace.read()
         trace.mark()
         own = (*trace.roots, *trace.steps)
-        nodes = [*trace.nodes, *(own_node(step, trace.origin, counted=trace.has_counted(step)) for step in own)]
-        made = assemble(nodes)
+        is_after = not own and self._after.knows(trace_id)
+        parts = Parts(list(trace.nodes)) if own else self._after.part(trace_id, trace.nodes, final=final)
+        steps = (own_node(step, trace.origin, counted=trace.has_counted(step)) for step in own)
+        made = assemble([*parts.now, *steps])
         for record in made.queries:
-            if record.outcome == "incomplete" and trace.again:
+            if record.outcome == "incomplete" and trace.again and not is_after:
                 for step in record.steps:
                     self._late(step, trace.origin, record.counted)
                 continue
@@ -375,6 +356,24 @@ class Assembler:
             self._alone(step, origin, counted)
         for step, origin in made.uncounted:
             self._events.loose(step, origin)
+        for step, origin, counted in steps_of(parts.late):
+            self._late(step, origin, counted)
+        for _ in parts.told:
+            self._events.tally("ragwatch.agent.late", "after_query")
+        if is_after or (trace.root_at is not None and not own):
+            self._after.remember(trace_id, made.nodes)
+        if parts.later:
+            self._put_off(trace_id, trace, parts.later, is_new=bool(made.queries))
+
+    def _put_off(self, trace_id: bytes, trace: Waiting, nodes: list[Node], *, is_new: bool) -> None:
+        """Let spans wait on for the run that they are of."""
+        since = trace.root_at if is_new and trace.root_at is not None else trace.since
+        held = self._open(trace_id, trace.origin, trace.rows[0], since)
+        held.hold_on(trace, nodes)
+        self.spans += len(nodes)
+        self.bytes += held.bytes
+        for node in nodes:
+            self._calls.add(node)
 
     def _finish_own(self, trace: Waiting) -> None:
         if self._events.counted is not None and not trace.roots and len(trace.unread_roots) == 1:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
-from ragwatch.assembly.node import Node
+from ragwatch.assembly.node import CLIENT, Node
+from ragwatch.conventions.keys import keys_of
+from ragwatch.conventions.read import STATUS_ERROR
+from ragwatch.conventions.table import OTHER, whole
 from ragwatch.record import Document, Step
 
 _INNER_FIRST = frozenset({"model", "data_source", "first_chunk_s", "response_model", "response_id"})
@@ -34,10 +38,45 @@ def collapse(nodes: Iterable[Node]) -> list[tuple[Node, str]]:
 
 def whole_step(node: Node) -> Step:
     """The step of a node with everything that is merged into it."""
-    if not node.merged:
-        return node.step()
-    inner = [whole_step(other) for other in node.merged]
-    return merge(node.step(), inner)
+    step = node.step()
+    if node.merged:
+        step = merge(step, [whole_step(other) for other in node.merged])
+    if step.attempts is None and len(node.children) > 1 and not node.own:
+        attempts = _attempts(node, failed=step.outcome == "error")
+        if attempts is not None:
+            step = step._replace(attempts=attempts)
+    return step
+
+
+def _attempts(node: Node, *, failed: bool) -> int | None:
+    """How often a call was tried, where its client's requests were recorded: those that failed, and the last one."""
+    groups: dict[tuple[object, ...], list[Node]] = {}
+    for child in node.children:
+        if child.role == OTHER and child.span.kind == CLIENT and keys_of(child.span.attributes).is_transport:
+            groups.setdefault(_asked(child), []).append(child)
+    return max((tries for group in groups.values() if (tries := _tries(group, failed=failed))), default=None)
+
+
+def _tries(requests: Sequence[Node], *, failed: bool) -> int:
+    """How often a request was made; 0 where nothing says that it was made again."""
+    bad = [request for request in requests if _is_bad(request)]
+    if len(requests) < 2 or not bad or _is_bad(requests[-1]) != failed:
+        return 0
+    if any(one.span.end_ns > other.span.start_ns for one, other in pairwise(requests)):
+        return 0  # what runs side by side is no second try
+    return len(bad) + (not failed)
+
+
+def _asked(request: Node) -> tuple[object, ...]:
+    """What makes two requests the same one, tried again."""
+    held = request.span.attributes
+    return request.scope, request.span.name, held.get("url.full", held.get("http.url"))
+
+
+def _is_bad(request: Node) -> bool:
+    held = request.span.attributes
+    status = whole(held.get("http.response.status_code", held.get("http.status_code")))
+    return request.span.status_code == STATUS_ERROR or (status is not None and status >= 400)
 
 
 def merge(outer: Step, inner: Sequence[Step]) -> Step:

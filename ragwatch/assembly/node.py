@@ -9,21 +9,24 @@ from typing import NamedTuple
 from ragwatch import semconv
 from ragwatch.conventions.own import step_name, to_step
 from ragwatch.conventions.raw import RawSpan
-from ragwatch.conventions.read import fields_of, read_step
+from ragwatch.conventions.read import STATUS_ERROR, fields_of, read_step
 from ragwatch.conventions.registry import recognise
-from ragwatch.conventions.table import STRUCTURE, Row, Seen
+from ragwatch.conventions.table import NOTHING, OTHER, SERVER, STRUCTURE, Row, Seen, flag
 from ragwatch.record import Step
 
 PARENT_IS_REMOTE = 0x300
 """The bits of a span's flags that say so (opentelemetry-proto, SpanFlags)."""
 CALLS = frozenset({"generate", "embed", "rerank", "retrieve"})
 """Steps that a framework and a client may both record."""
-_KIND_CLIENT = 3
+CLIENT = 3
 _FRAMEWORKS = (
     "langchain", "langgraph", "llama_index", "llamaindex", "haystack", "crewai", "dspy", "smolagents", "agno",
     "autogen", "pydantic", "agents", "semantic_kernel", "strands", "beeai", "guidance", "pipecat",
 )  # fmt: skip
 """In the scope of an instrumentor of a framework; any other instrumentor's is a client's."""
+AT_THE_END_NS = 1_000_000
+"""An exception so near to a call's end ended it."""
+_SILENT = frozenset({OTHER, SERVER})
 MAX_DEPTH = 200
 """Parent links that form a longer chain, or a circle, are hostile."""
 
@@ -56,6 +59,13 @@ class Node:
         """It is in ragwatch's own convention."""
         self.seen = Seen(None, own) if own is not None else recognise(span, scope)
         self.role = self.seen.role
+        if (
+            span.status_code != STATUS_ERROR
+            and not self.own
+            and self.role not in _SILENT
+            and _has_failed(span, self.seen)
+        ):
+            self.span = span = span._replace(status_code=STATUS_ERROR)
         self.counted = span.attributes.get(semconv.COUNTED) is True
         self.alone = not span.parent_id and not self.own and self.role in CALLS and _is_clients(span, scope)
         """It is a client's call that began a trace: perhaps a framework's call that did not make itself current."""
@@ -125,15 +135,34 @@ class Node:
             todo.extend(reversed(node.children))
 
     def step_above(self) -> Node | None:
-        """The nearest step around it."""
-        return next((node for node in self.above() if node.is_step), None)
+        """The nearest step around it, in the same query: a leaked run may hang below another's step."""
+        found = next((node for node in self.above() if node.is_step or node.role == "query"), None)
+        return found if found is not None and found.is_step else None
+
+
+def _has_failed(span: RawSpan, seen: Seen) -> bool:
+    """Whether a span whose status does not say so ended in an error.
+
+    Without a status: it names an error, or an exception was the last of it.
+    """
+    if seen.convention is not None and seen.convention.fails_by_event:
+        return any(name == semconv.EVENT_EXCEPTION for name, _, _ in span.events or ())
+    if span.status_code:
+        return False
+    kind = span.attributes.get("error.type")
+    if isinstance(kind, str) and kind not in NOTHING:
+        return True
+    if not span.events:
+        return False
+    name, at, held = span.events[-1]
+    if name != semconv.EVENT_EXCEPTION:
+        return False
+    return flag(held.get("exception.escaped")) is True or (seen.role in CALLS and span.end_ns - at <= AT_THE_END_NS)
 
 
 def _is_clients(span: RawSpan, scope: str) -> bool:
     lowered = scope.lower()
-    return not is_frameworks(scope) and (
-        span.kind == _KIND_CLIENT or "instrumentation" in lowered or "openlit" in lowered
-    )
+    return not is_frameworks(scope) and (span.kind == CLIENT or "instrumentation" in lowered or "openlit" in lowered)
 
 
 @lru_cache(maxsize=1024)

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ragwatch.assembly.calls import NEAR_NS, is_within
 from ragwatch.assembly.node import CALLS, Node, is_frameworks
+from ragwatch.conventions.table import CHAIN, WORKFLOW
 
+_RUNS = frozenset({WORKFLOW, CHAIN})
 MAX_COMPARED = 200
 """Calls of one step in a trace that are compared with one another."""
 
@@ -72,6 +74,28 @@ def pair_up(traces: Mapping[bytes, Sequence[Node]]) -> dict[bytes, list[Node]]:
             joined[host.span.trace_id] += moved
             adopt(call, moved, host)
     return joined
+
+
+def rehang(tops: Sequence[Node]) -> bool:
+    """Hang what has lost its parent below the one run of its trace in whose time it lies; whether any was moved.
+
+    What was between the two was never exported: some instrumentors forget to end a span that failed.
+    """
+    lost = [top for top in tops if top.lost and not top.remote and not top.own]
+    if not lost:
+        return False
+    runs = [top for top in tops if not top.lost and top.role in _RUNS]
+    if len(runs) != 1:
+        return False
+    (run,) = runs
+    inside = [
+        top
+        for top in lost
+        if run.origin == top.origin and run.span.start_ns <= top.span.start_ns and top.span.end_ns <= run.span.end_ns
+    ]
+    for top in inside:
+        top.span = top.span._replace(parent_id=run.span.span_id)
+    return bool(inside)
 
 
 def rejoin(nodes: Iterable[Node]) -> bool:

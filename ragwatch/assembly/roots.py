@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from ragwatch.assembly.node import Node
+from ragwatch.assembly.node import Node, Origin
 from ragwatch.conventions.table import CHAIN, EVALUATION, OTHER, SERVER, STORE_READ, TASK, WORKFLOW
 
 ANSWERING = frozenset({"retrieve", "generate"})
@@ -121,32 +122,75 @@ def _queries(node: Node) -> list[Node]:
     return [node]
 
 
+class Run(NamedTuple):
+    """A run, by what tells whether another below it is a part of it."""
+
+    span_id: bytes
+    name: str
+    scope: str
+    origin: Origin
+    end_ns: int
+    generates_ns: int | None
+    """When its first model call of its own begins."""
+    spans: bytes = b""
+    """The ids of its spans, 8 bytes each, where somebody has to know them."""
+    steps: tuple[str | None, ...] = ()
+    """Of each of these the step that it is, or is in."""
+
+    @classmethod
+    def of(cls, node: Node) -> Run:
+        """What is to be known of a run."""
+        calls = (
+            call.span.start_ns
+            for call in node.below()
+            if call.role == "generate"
+            and next(above for above in call.above() if above is node or above.role in _RUNS_OR_QUERY) is node
+        )
+        span = node.span
+        first = min(calls, default=None)
+        return cls(span.span_id, span.name, node.scope, node.origin, span.end_ns, first)
+
+
+_RUNS_OR_QUERY = RUNS | {"query"}
+
+
 def _leaked(run: Node) -> list[Node]:
-    """The runs of one instrumentor that are no part of the run they hang below: its context was still current.
+    """The runs of one instrumentor that are no part of the run they hang below: its context was still current."""
+    end_ns, name = run.span.end_ns, run.span.name
+    below = [
+        other
+        for other in run.below()
+        if other.role in RUNS and (other.span.start_ns >= end_ns or other.span.name == name)
+    ]
+    found = leaked(Run.of(run), below) if below else []
+    return [query for other in found for query in (other, *_leaked(other))]
+
+
+def leaked(run: Run, below: Iterable[Node]) -> list[Node]:
+    """Of spans that hang below a run those that are runs of their own, the topmost of each branch.
 
     They begin after it ended, or run beside it under its name (a batch begins its runs together).
     """
-    found = _topmost(
+    return _topmost(
         other
-        for other in run.below()
+        for other in below
         if other.role in RUNS
         and other.scope == run.scope
         and other.origin == run.origin
         and _answers(other)
-        and (other.span.start_ns >= run.span.end_ns or _is_twin(other, run))
+        and (other.span.start_ns >= run.end_ns or _is_twin(other, run))
     )
-    return [query for other in found for query in (other, *_leaked(other))]
 
 
-def _is_twin(other: Node, run: Node) -> bool:
+def _is_twin(other: Node, run: Run) -> bool:
     """Whether a run right below another of its name answers by itself while the other one does so too."""
-    if not other.seen.is_run or other.parent is not run or other.span.name != run.span.name or not _is_whole(other):
-        return False
-    return any(
-        node.role == "generate"
-        and node.span.start_ns < other.span.end_ns
-        and next(above for above in node.above() if above.role in RUNS) is run
-        for node in run.below()
+    return (
+        run.generates_ns is not None
+        and run.generates_ns < other.span.end_ns
+        and other.seen.is_run
+        and other.span.parent_id == run.span_id
+        and other.span.name == run.name
+        and _is_whole(other)
     )
 
 

@@ -9,7 +9,7 @@ from ragwatch import semconv
 from ragwatch.assembly.collapse import collapse, whole_step
 from ragwatch.assembly.complete import complete, incomplete
 from ragwatch.assembly.node import Node, Origin, link
-from ragwatch.assembly.pairs import rejoin
+from ragwatch.assembly.pairs import rehang, rejoin
 from ragwatch.assembly.roots import ANSWERING, of_a_query, settle_roles
 from ragwatch.conventions.keys import keys_of
 from ragwatch.conventions.own import hashed
@@ -35,6 +35,8 @@ def assemble(nodes: Iterable[Node]) -> Made:
     """The queries and loose steps of one trace."""
     nodes = list(nodes)
     tops = link(nodes)
+    if rehang(tops):
+        tops = link(nodes)
     if rejoin(other for top in tops for other in (top, *top.below())):
         tops = link(nodes)
     everything = [other for top in tops for other in (top, *top.below())]
@@ -66,6 +68,19 @@ def assemble(nodes: Iterable[Node]) -> Made:
     for node in left:
         made.loose.append((whole_step(node), node.origin, node.counted))
     return made
+
+
+def steps_of(nodes: Iterable[Node]) -> list[tuple[Step, Origin, bool]]:
+    """The steps among spans that came too late for their query, as they would be counted in it."""
+    nodes = list(nodes)
+    if not nodes:
+        return []
+    tops = link(nodes)
+    everything = [other for top in tops for other in (top, *top.below())]
+    gone = {id(node) for node, _ in collapse(everything)}
+    return [
+        (whole_step(node), node.origin, node.counted) for node in everything if node.is_step and id(node) not in gone
+    ]
 
 
 _AS_ATTRIBUTE = {

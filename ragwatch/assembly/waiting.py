@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 from ragwatch import semconv
-from ragwatch.assembly.complete import complete
+from ragwatch.assembly.complete import complete, incomplete
 from ragwatch.assembly.node import Node, Origin
 from ragwatch.conventions.own_wire import OwnTrace, read_steps
 from ragwatch.record import QueryRecord, Step
@@ -90,6 +90,12 @@ class Waiting:
         self.bytes += trace.bytes
         self.rows += trace.rows
 
+    def hold_on(self, trace: Waiting, nodes: list[Node]) -> None:
+        """Take what is left of a trace when the rest of it was handed on."""
+        self.rows, self.nodes = trace.rows, nodes
+        self.bytes = trace.bytes * len(nodes) / max(1, trace.size)
+        self.again = self.tells = True
+
     def add_link(self, span_id: str, parent_id: str) -> None:
         """Remember the parent of a span that says nothing."""
         if self.links is None:
@@ -135,6 +141,22 @@ class Waiting:
             version=origin.version,
             counted=self.counted,
         )
+
+    def without_root(self, trace_id: bytes) -> QueryRecord:
+        """The record of a query whose own span never came."""
+        return incomplete(
+            self.steps[0].parent_id or "",
+            self.steps,
+            trace_id=trace_id.hex(),
+            origin=self.origin,
+            counted=self.counted,
+        )
+
+    def done(self) -> Done:
+        """What is to be remembered of it."""
+        if self.root_at is not None and self.called is None:
+            return WHOLE
+        return Done(self.called, self.root_at is not None)
 
     def only_query(self) -> QueryRecord:
         """The record of the one query that it holds."""

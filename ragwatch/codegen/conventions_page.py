@@ -21,8 +21,8 @@ your own spans, and what is missing in them, says `ragwatch inspect FILE`.
 1. Conventions are asked in the order of this page; the first that knows the span decides what it is.
 2. A field is looked for in the places of every convention, since one span often carries the names of two; the
    places of the earlier convention win, and of one convention the earlier name.
-3. What is not there is unknown, never 0. A value of the wrong type, malformed JSON and `__REDACTED__` count as not
-   there; `ragwatch_agent_unreadable_total` counts the packed values that could not be read.
+3. What is not there is unknown, never 0. A value of the wrong type, malformed JSON, `none` and `__REDACTED__` count as
+   not there; `ragwatch_agent_unreadable_total` counts the packed values that could not be read.
 4. Texts are read for their lengths and hashes alone, a user's name for its hash; neither is kept.
 
 Besides the steps a span may be structure: `{WORKFLOW}` (a whole run), `{CHAIN}` (a run or a part of one), `{TASK}`
@@ -40,6 +40,9 @@ Besides the steps a span may be structure: `{WORKFLOW}` (a whole run), `{CHAIN}`
   report elsewhere has queries of its own; one whose habits are not known yet is given ten lingers for its caller.
 - A run that failed before it could retrieve is a failed query. A root that only embeds and writes is an `ingest`.
 - A trace may go on for hours: where its root has not come, each query in it is handed on by itself.
+- A run that begins after the run it hangs below has ended is no part of it (the instrumentor's context leaked): it is a
+  query of its own, also when it comes after its trace was handed on. What comes late for a query that was handed on is
+  a step alone, `ragwatch_agent_late_total`.
 - Below a query of ragwatch's SDK the spans of others are steps of it: recognised by the SDK's worker, under ragwatch's
   tracer provider or the app's own, and marked `ragwatch.counted` so that the agent does not count them again. Where the
   app's provider has an exporter of its own, the query's span names them (`ragwatch.counted.spans`).
@@ -53,8 +56,12 @@ Besides the steps a span may be structure: `{WORKFLOW}` (a whole run), `{CHAIN}`
   failed inner calls as attempts.
 - A client's span in a trace of its own is the framework's call around it in time, of the same service and model:
   the one with the same response id, else the tightest.
-- An answer with the response id of an earlier one, or faster than any server, is a replay of a cache: its usage is
-  not counted, and it is marked `cache_suspected`.
+- An answer with the response id of an earlier one, or faster than any server from a model that was slower before, is
+  a replay of a cache: its usage is not counted, and it is marked `cache_suspected`.
+- A span that says no status but an error's type, or whose last event is an exception, failed.
+- Requests of a client that failed before the last one are `attempts` of the call around them.
+- What lost its parent within the one run of its trace is a part of that run: some instrumentors never end a span that
+  failed.
 - An `embed` inside a `retrieve` is a step of its own.
 
 ## Cost

@@ -26,7 +26,13 @@ from ragwatch.conventions.table import (
 OPERATION = "gen_ai.operation.name"
 _PROVIDER = "gen_ai.provider.name"
 DOCUMENTS = "gen_ai.retrieval.documents"
-NO_VENDORS = frozenset({"langchain", "llama_index", "llamaindex", "haystack", "langgraph", "crewai"})
+NO_VENDORS = frozenset(
+    {
+        "langchain", "llama_index", "llamaindex", "haystack", "langgraph", "crewai", "autogen", "strands-agents",
+        "spring_ai", "semantic_kernel", "agno", "dspy", "smolagents", "pydantic-ai", "pydantic_ai",
+        "microsoft.agent_framework", "beeai",
+    }
+)  # fmt: skip
 """Frameworks that call themselves the provider."""
 _STREAMS = ("gen_ai.request.stream", "gen_ai.request.is_stream", "gen_ai.is_streaming", "llm.is_streaming")
 _CHUNKS = frozenset({"gen_ai.content.completion.chunk", "llm.content.completion.chunk"})
@@ -101,6 +107,11 @@ CONVENTION = Convention(
                 "chat": "generate",
                 "generate_content": "generate",
                 "text_completion": "generate",
+                "chat.completions": "generate",
+                "chat.streaming_completions": "generate",
+                "text.completions": "generate",
+                "text_completions": "generate",
+                "text.streaming_completions": "generate",
                 "completion": "generate",
                 "llm_request": "generate",
                 "embeddings": "embed",
@@ -163,7 +174,7 @@ CONVENTION = Convention(
         Field("data_source", ("gen_ai.data_source.id",), text, _RETRIEVES),
         Field("document_count", ("gen_ai.retrieval.document_count",), whole, _RETRIEVES),
         Field("top_k", ("gen_ai.request.top_k", "gen_ai.retrieval.top_k"), whole, _RETRIEVES),
-        Field("session", ("gen_ai.conversation.id", "session.id"), text),
+        Field("session", ("gen_ai.conversation.id", "session.id", "gcp.vertex.agent.session_id"), text),
         Field("user", ("user.id", "enduser.id"), text),
         Field("tenant", ("tenant.id",), text),
         Field("prompt_version", ("ragwatch.prompt.version", "gen_ai.prompt.version", "gen_ai.prompt.name"), text),

@@ -39,6 +39,7 @@ from ragwatch.record import Document
 KIND = "openinference.span.kind"
 DOCUMENTS = "retrieval.documents."
 RERANKED = "reranker.output_documents."
+WHOLE_LISTS = {"retrieve": "retrieval.documents", "rerank": "reranker.output_documents"}
 FIRST_CHUNK = "First Token Stream Event"
 _CHUNKS = frozenset({FIRST_CHUNK})
 _RESPONSE_ID = re.compile(r'"id":\s?"((?:chatcmpl|cmpl|msg|resp|gen)[-_][^"\\]{4,128})"')
@@ -119,6 +120,12 @@ def _documents(row: Row, span: RawSpan, step: str) -> None:
         ]
         row["documents"], row["document_count"] = tuple(found), len(items)
         return
+    whole_list = attributes.get(WHOLE_LISTS[step])
+    if whole_list is not None:  # by hand, as one value
+        found_items = unpack(whole_list, WHOLE_LISTS[step])
+        if isinstance(found_items, list | tuple):
+            put_documents(row, [_by_names(item) for item in found_items])
+            return
     packed = unpack(output, "output.value")
     if isinstance(packed, dict):
         packed = packed.get("documents")
@@ -126,6 +133,14 @@ def _documents(row: Row, span: RawSpan, step: str) -> None:
         put_documents(row, packed)
     elif output is not None or span.status_code != 2:  # an error has no documents; an empty retrieval has no keys
         row["document_count"] = 0
+
+
+def _by_names(item: Any) -> Any:
+    """A document whose fields are named as the attributes are."""
+    held = mapping(item, "document") if isinstance(item, str) else item
+    if not isinstance(held, dict) or not any(name.startswith("document.") for name in held):
+        return held or item
+    return {name.removeprefix("document."): value for name, value in held.items()}
 
 
 @lru_cache(maxsize=1024)
@@ -214,7 +229,10 @@ CONVENTION = Convention(
         Field("prompt_version", ("llm.prompt_template.version",), text),
     ),
     packed=(
-        ("documents", "retrieval.documents.N.document.*, ids from output.value where they are missing"),
+        (
+            "documents",
+            "retrieval.documents.N.document.*, else retrieval.documents as JSON; missing ids from output.value",
+        ),
         ("model", "llm.invocation_parameters"),
         ("response_id", "output.value"),
         ("first_chunk_s", f"event {FIRST_CHUNK}"),

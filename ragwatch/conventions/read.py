@@ -12,7 +12,7 @@ from ragwatch.conventions.own import SLOTS
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.registry import conventions, field_table
 from ragwatch.conventions.shapes import unreadable
-from ragwatch.conventions.table import REDACTED, Row, Seen
+from ragwatch.conventions.table import NOTHING, Row, Seen
 from ragwatch.error_class import error_class
 from ragwatch.record import Step
 
@@ -39,7 +39,7 @@ def fields_of(span: RawSpan, seen: Seen, kind: str) -> Row:
     (texts, values, choices), extractors = plan
     for name, key in texts:
         value = attributes[key]
-        if type(value) is str and value and value != REDACTED:  # as ``text`` reads it: a call for each costs a tenth
+        if type(value) is str and value not in NOTHING:  # as ``text`` reads it: a call for each costs a tenth
             row[name] = value
     for name, key, read in values:
         found = read(attributes[key])
@@ -125,6 +125,9 @@ def failure_of(span: RawSpan, error_type: str | None) -> Row:
     kind = exception.get(semconv.EXCEPTION_TYPE) or error_type
     if not isinstance(kind, str) or not kind:
         kind = head if head and " " not in head and len(head) < 100 else None
+    if kind in _ANY:
+        named = _LEADING.match(message)
+        kind = named.group(1) if named else kind
     found = error_class(kind, message)
     if found == "other":
         found = _class_of_causes(exception.get(semconv.EXCEPTION_STACKTRACE) or span.status_message)
@@ -134,6 +137,11 @@ def failure_of(span: RawSpan, error_type: str | None) -> Row:
 _CAUSE = re.compile(
     r"^(?:\s*[|+]\s*)?((?:\w+\.)*\w*(?:Error|Exception|Timeout|Exhausted|Unavailable))(?::|$)", re.MULTILINE
 )
+
+
+_ANY = frozenset({"Exception", "Error", "builtins.Exception"})
+"""Types that say nothing: what was raised may stand in the message."""
+_LEADING = re.compile(r"((?:\w+\.)*\w+(?:Error|Exception|Timeout|Exhausted|Unavailable))[(:]")
 
 
 def _class_of_causes(trace: object) -> str:

@@ -16,11 +16,15 @@ from ragwatch.conventions import (
     handmade,
     haystack,
     langfuse,
+    langsmith,
+    llama_index,
     mlflow,
     openinference,
     openlit,
     openllmetry,
+    spring_ai,
     vector_store,
+    vercel_ai,
 )  # fmt: skip
 from ragwatch.conventions.keys import Keys, keys_of
 from ragwatch.conventions.raw import RawSpan
@@ -33,8 +37,9 @@ MAX_SAID = 1000
 """Characters of it that are worth remembering."""
 log = logging.getLogger("ragwatch")
 _FIRST = (
-    openinference.CONVENTION, genai.CONVENTION, langfuse.CONVENTION, mlflow.CONVENTION,
-    vector_store.CONVENTION, haystack.CONVENTION, openlit.CONVENTION,
+    openinference.CONVENTION, vercel_ai.CONVENTION, spring_ai.CONVENTION, langsmith.CONVENTION, genai.CONVENTION,
+    langfuse.CONVENTION, mlflow.CONVENTION, vector_store.CONVENTION, haystack.CONVENTION, llama_index.CONVENTION,
+    openlit.CONVENTION,
 )  # fmt: skip
 _LAST = (openllmetry.CONVENTION, handmade.CONVENTION, openllmetry.TASKS)
 

@@ -93,6 +93,8 @@ class Convention:
     """Attributes that show that a span which another convention knows carries this one's packed values as well."""
     weak: bool = False
     """Its roles are guesses by name: they yield to what stands below."""
+    fails_by_event: bool = False
+    """An exception among its events is the span's failure, whatever its status says."""
     packed: tuple[tuple[str, str], ...] = ()
     """(field, where ``extract`` finds it), for the documentation."""
     lacks: tuple[tuple[str, str], ...] = ()
@@ -129,15 +131,17 @@ class Seen:
 # -- reading values ---------------------------------------------------------------------------------------------------
 
 REDACTED = "__REDACTED__"
+NOTHING = frozenset({"", REDACTED, "none"})
+"""Texts that stand where there is none: Micrometer fills in the last."""
 
 
 def text(value: object) -> str | None:
     """A text that says something.
 
-    >>> text("gpt-4"), text(""), text("__REDACTED__"), text(4)
-    ('gpt-4', None, None, None)
+    >>> text("gpt-4"), text(""), text("__REDACTED__"), text("none"), text(4)
+    ('gpt-4', None, None, None, None)
     """
-    return value if isinstance(value, str) and value and value != REDACTED else None
+    return value if isinstance(value, str) and value not in NOTHING else None
 
 
 def whole(value: object) -> int | None:

@@ -31,9 +31,21 @@ _STATEMENT = re.compile(
     r"|vec(?:tor)?_distance|(?:cosine|l2)_?distance|vector\.query|\bvector_search\b|array_cosine_similarity",
     re.IGNORECASE,
 )
-_SEARCHES = ("query", "search", "recommend", "similarity", "near", "hybrid", "knn", "discover", "ft.search")
+_SEARCHES = (
+    "query",
+    "search",
+    "retrieve",
+    "findneighbors",
+    "recommend",
+    "similarity",
+    "near",
+    "hybrid",
+    "knn",
+    "discover",
+    "ft.search",
+)
 _WRITES = ("add", "insert", "upsert", "update", "upload", "delete", "write", "modify", "create", "index", "put",
-           "remove", "bulk", "replace", "merge")  # fmt: skip
+           "remove", "bulk", "replace", "merge", "batchput")  # fmt: skip
 _KEEPS = re.compile(r"(?:create|drop|delete|update|truncate|get|list|has|describe|alter|load|release|recreate)_?"
                     r"(?:collections?|index(?:es)?|class|schema|database|alias|partition|tables?|tenant)$")  # fmt: skip
 """Care for the store itself."""
@@ -42,6 +54,14 @@ _NAMES = re.compile(
     r"|(?P<retrieve>\.collections\.query\.get$|\.gql\.(?:get|filter)\.do$|\.gql\.query\.raw$)"
 )
 """Weaviate's methods, as OpenLLMetry names its spans: what they do is not in their last word."""
+_SERVICES = re.compile(
+    r"^qdrant\.points$|(?:^|\.)vectorservice$|^weaviate\.v\d\.weaviate$|\.milvusservice$|^bedrock ?agent ?runtime$"
+    r"|^kendra$|^google\.cloud\.discoveryengine\.\w+\.searchservice$|^google\.cloud\.aiplatform\.\w+\.matchservice$",
+    re.IGNORECASE,
+)
+"""Stores and managed retrieval by the service that a remote call names: Qdrant's, Pinecone's, Weaviate's and Milvus'
+gRPC, Bedrock's knowledge bases, Kendra, Vertex AI Search."""
+AZURE_SEARCH = "Microsoft.Search"
 _TOP_K = ("db.vector.query.top_k", "db.chroma.query.n_results", "db.milvus.search.limit", "db.milvus.query.limit",
           "db.pinecone.query.top_k", "pinecone.query.top_k", "db.weaviate.query.limit", "qdrant.search.limit",
           "db.lancedb.search.limit", "db.marqo.search.limit")  # fmt: skip
@@ -55,6 +75,10 @@ def look(span: RawSpan, scope: str) -> str | None:
     system = attributes.get("db.system.name") or attributes.get("db.system")
     marked = keys_of(attributes).is_marked
     name = system.lower() if isinstance(system, str) else ""
+    if not name and not marked:
+        called = _remote(span)
+        if called is not None:
+            return _verb(called.lower()) or STORE_READ
     if not name and not marked and _of_scope(scope):  # a call that failed before anything was said of it
         verb = span.name.partition(" ")[0] if " " in span.name else span.name.rpartition(".")[2]
         return _verb(verb.lower()) or ("retrieve" if span.status_code == 2 else STORE_READ)
@@ -75,6 +99,22 @@ def look(span: RawSpan, scope: str) -> str | None:
     if any(key in attributes for key in _TOP_K) and verb not in {"peek", "scroll", "count"}:
         return "retrieve"  # OpenLIT calls a query GET
     return STORE_READ
+
+
+def _remote(span: RawSpan) -> str | None:
+    """The method of a store's service that is called from afar; None for any other call."""
+    attributes = span.attributes
+    if attributes.get("az.namespace") == AZURE_SEARCH:
+        return span.name.rpartition(".")[2]
+    service, method = attributes.get("rpc.service"), attributes.get("rpc.method")
+    if isinstance(service, str) and isinstance(method, str) and _is_store(service):
+        return method
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _is_store(service: str) -> bool:
+    return _SERVICES.search(service) is not None
 
 
 def _searches_vectors(attributes: Attributes) -> bool:
@@ -127,12 +167,18 @@ CONVENTION = Convention(
     "vector_store",
     "Vector stores (database spans)",
     look=look,
-    settled_by=("db.system.name", "db.system", "db.operation.name", "db.operation"),
+    settled_by=(
+        "db.system.name", "db.system", "db.operation.name", "db.operation", "rpc.service", "rpc.method",
+        "az.namespace",
+    ),
     searched=("db.query.text", "db.statement"),
     extract=_extract,
     marks=("db.system", "db.system.name"),
     fields=(
-        Field("data_source", ("db.collection.name", "db.namespace", "db.name"), text, _BOTH),
+        Field(
+            "data_source", ("db.collection.name", "db.namespace", "db.name", "aws.bedrock.knowledge_base.id"),
+            text, _BOTH,
+        ),
         Field("top_k", _TOP_K, whole, frozenset({"retrieve"})),
         Field("document_count", ("db.response.returned_rows", "db.milvus.search.result_count"), whole,
               frozenset({"retrieve"})),

@@ -409,3 +409,15 @@ def test_a_replayed_answer_is_a_hit_of_a_cache_and_no_usage() -> None:
     told = made(spun("rag.query", {}, search(), first), spun("rag.query", {}, search(), second))
     assert [record.steps[1].cache_result for record in told.queries] == [None, "hit"]
     assert (told.queries[1].steps[1].extra or {})["cache_suspected"] is True
+
+
+def test_a_model_that_always_answers_at_once_is_no_cache() -> None:
+    def ask(milliseconds: float, model: str) -> Spun:
+        call = chat(model)
+        call.own_ms = milliseconds
+        return spun("rag.query", {}, search(), call)
+
+    told = made(ask(0.5, "fake"), ask(0.5, "fake"))
+    assert [record.steps[1].cache_result for record in told.queries] == [None, None]
+    told = made(ask(300, "gpt-4o"), ask(0.5, "gpt-4o"), ask(0.5, "fake"))
+    assert [record.steps[1].cache_result for record in told.queries] == [None, "hit", None]

@@ -32,7 +32,7 @@ RETRIEVER = {
 
 
 def foreign(name: str, attributes: dict[str, Any], scope: str = "openinference.instrumentation.langchain") -> Any:
-    # no model answers in microseconds: such a call would be taken for a cache's replay
+    # no server answers in microseconds: such a call may be taken for a cache's replay
     began_ns = time_ns() - 5_000_000 if attributes is LLM else None
     return trace.get_tracer(scope).start_as_current_span(name, attributes=attributes, start_time=began_ns)
 

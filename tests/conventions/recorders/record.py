@@ -89,6 +89,55 @@ LLAMA_INDEX = Environment(
 HAYSTACK_2 = Environment((SDK, "haystack-ai<3", "openinference-instrumentation-haystack"))
 SDKS = Environment((SDK, "langfuse", "logfire", "openai"))
 MLFLOW = Environment((SDK, "mlflow", "openai"))
+VECTOR_CLIENTS = Environment(
+    (
+        SDK, "openai", "lancedb", "pinecone>=6,<8", "opentelemetry-instrumentation-lancedb",
+        "opentelemetry-instrumentation-pinecone", "opentelemetry-instrumentation-openai",
+    )
+)  # fmt: skip
+WEAVIATE = Environment(
+    (SDK, "openai", "weaviate-client<4", "opentelemetry-instrumentation-weaviate",
+     "opentelemetry-instrumentation-openai")
+)  # fmt: skip
+OLDER = Environment(
+    (
+        SDK, "openai<2", "httpx<0.28", "qdrant-client<1.13", "setuptools<81", "wrapt<2",
+        "opentelemetry-instrumentation-openai==0.30.*", "opentelemetry-instrumentation-qdrant==0.30.*",
+    )
+)  # fmt: skip
+OLD_LANGCHAIN = Environment(
+    (SDK, "langchain<0.3", "langchain-openai<0.2", "httpx<0.28", "setuptools<81", "wrapt<2",
+     "openinference-instrumentation-langchain==0.1.29")
+)  # fmt: skip
+OLD_LLAMA_INDEX = Environment(
+    (SDK, "llama-index-core<0.12", "setuptools<81", "wrapt<2", "openinference-instrumentation-llama-index==3.0.*")
+)  # fmt: skip
+OFFICIAL = Environment(
+    (SDK, "openai", "httpx", "google-genai<3", "wrapt<2", "opentelemetry-instrumentation-openai-v2==2.3b0",
+     "opentelemetry-instrumentation-google-genai==1.3b0")
+)  # fmt: skip
+OLD_OFFICIAL = Environment(
+    ("opentelemetry-sdk==1.30.*", "openai<2", "httpx<0.28", "setuptools<81", "wrapt<2",
+     "opentelemetry-instrumentation-openai-v2==2.0b0")
+)  # fmt: skip
+LOCAL_CLIENTS = Environment(
+    (SDK, "ollama", "groq", "opentelemetry-instrumentation-ollama", "opentelemetry-instrumentation-groq")
+)  # fmt: skip
+AUTOGEN = Environment(
+    (SDK, "autogen-agentchat", "autogen-ext[openai]", "openinference-instrumentation-autogen-agentchat")
+)  # fmt: skip
+STRANDS = Environment((SDK, "strands-agents[openai]"))
+SEMANTIC_KERNEL = Environment((SDK, "semantic-kernel"))
+LANGSMITH = Environment((SDK, "langsmith[otel]", "langchain", "langchain-openai"))
+ADK = Environment((SDK, "google-adk", "litellm"))
+CREWAI = Environment(
+    (
+        SDK, "crewai", "openinference-instrumentation-crewai", "openinference-instrumentation-openai",
+        "opentelemetry-instrumentation-crewai", "opentelemetry-instrumentation-openai",
+    )
+)  # fmt: skip
+OPENLIT_LANGCHAIN = Environment((SDK, "openlit>=1.36", "langchain", "langchain-openai"))
+LLAMA_INDEX_OTEL = Environment((SDK, "llama-index-core", "llama-index-observability-otel"))
 
 RECORDINGS: dict[str, tuple[Environment, tuple[str, ...]]] = {
     "openinference-langgraph": (LANGGRAPH, ("langgraph_app.py", "openinference")),
@@ -122,6 +171,27 @@ RECORDINGS: dict[str, tuple[Environment, tuple[str, ...]]] = {
     "langfuse-sdk": (SDKS, ("sdk_app.py", "langfuse")),
     "logfire-sdk": (SDKS, ("sdk_app.py", "logfire")),
     "mlflow-sdk": (MLFLOW, ("sdk_app.py", "mlflow")),
+    "openllmetry-lancedb": (VECTOR_CLIENTS, ("vector_clients_app.py", "lancedb")),
+    "openllmetry-pinecone": (VECTOR_CLIENTS, ("vector_clients_app.py", "pinecone")),
+    "openllmetry-weaviate": (WEAVIATE, ("vector_clients_app.py", "weaviate")),
+    "openllmetry-old-qdrant": (OLDER, ("vector_clients_app.py", "qdrant")),
+    "openllmetry-ollama": (LOCAL_CLIENTS, ("clients_app.py", "ollama", "openllmetry")),
+    "openllmetry-groq": (LOCAL_CLIENTS, ("clients_app.py", "groq", "openllmetry")),
+    "openinference-old-langchain": (OLD_LANGCHAIN, ("old_frameworks_app.py", "langchain")),
+    "openinference-old-llama-index": (OLD_LLAMA_INDEX, ("old_frameworks_app.py", "llama_index")),
+    "openinference-autogen": (AUTOGEN, ("autogen_app.py",)),
+    "otel-genai-strands": (STRANDS, ("agents_app.py", "strands")),
+    "otel-genai-semantic-kernel": (SEMANTIC_KERNEL, ("agents_app.py", "semantic_kernel")),
+    "openlit-langchain": (OPENLIT_LANGCHAIN, ("old_frameworks_app.py", "openlit")),
+    "llama-index-otel": (LLAMA_INDEX_OTEL, ("old_frameworks_app.py", "llama_index_otel")),
+    "google-adk": (ADK, ("agents_app.py", "adk")),
+    "openinference-crewai": (CREWAI, ("crewai_app.py", "openinference")),
+    "openllmetry-crewai": (CREWAI, ("crewai_app.py", "openllmetry")),
+    "langsmith-langchain": (LANGSMITH, ("agents_app.py", "langsmith")),
+    "langsmith-chain": (LANGSMITH, ("old_frameworks_app.py", "langsmith")),
+    "otel-genai-google": (OFFICIAL, ("clients_app.py", "google", "otel")),
+    "otel-genai-openai-app": (OFFICIAL, ("openai_client_app.py", "new")),
+    "otel-genai-old-openai": (OLD_OFFICIAL, ("openai_client_app.py", "old")),
 }
 
 

@@ -83,14 +83,22 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, asked: dict[str, Any], number: int) -> None:
         head = self._head(asked["model"], number, "chat.completion.chunk")
         time.sleep(0.05)
-        chunks = [
+        chunks: list[dict[str, Any]] = [
             {
                 **head,
                 "choices": [{"index": 0, "delta": {"role": "assistant", "content": word + " "}, "finish_reason": None}],
             }
             for word in ANSWER.split()
         ]
-        chunks.append({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        reason = "stop"
+        if asked.get("tools") and self.server.tool_calls:
+            name, arguments = self.server.tool_calls.pop(0)
+            call = {"index": 0, "id": f"call_{number}", "type": "function"}
+            delta: dict[str, Any] = {"role": "assistant", "content": None}
+            delta["tool_calls"] = [{**call, "function": {"name": name, "arguments": json.dumps(arguments)}}]
+            chunks = [{**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}]
+            reason = "tool_calls"
+        chunks.append({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
         if (asked.get("stream_options") or {}).get("include_usage"):
             chunks.append({**head, "choices": [], "usage": USAGE})
         body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"

@@ -66,7 +66,9 @@ class _VendorHandler(_Handler):
         elif "embedcontents" in path.lower():
             vectors = [{"values": [0.1] * 8} for _ in asked.get("requests", [asked])]
             self._json({"embeddings": vectors})
-        elif path.endswith(("/api/embed", "/api/embeddings")):
+        elif path.endswith("/api/embeddings"):
+            self._json({"embedding": [0.1] * 8})
+        elif path.endswith("/api/embed"):
             texts = asked.get("input") or asked.get("prompt")
             count = len(texts) if isinstance(texts, list) else 1
             vectors = [[0.1] * 8 for _ in range(count)]

@@ -1,7 +1,7 @@
 """Clients of one vendor below hand-made query spans: embedding, chat, stream, async, rerank, a rate limit.
 
-argv: the recording's name, the vendor (anthropic, cohere, google, mistral, ollama, bedrock), and whose instrumentor:
-openllmetry, openinference or otel.
+argv: the recording's name, the vendor (anthropic, cohere, google, mistral, ollama, bedrock, groq), and whose
+instrumentor: openllmetry, openinference or otel.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ INSTRUMENTORS = {
     "mistral": "opentelemetry.instrumentation.mistralai:MistralAiInstrumentor",
     "ollama": "opentelemetry.instrumentation.ollama:OllamaInstrumentor",
     "bedrock": "opentelemetry.instrumentation.bedrock:BedrockInstrumentor",
+    "groq": "opentelemetry.instrumentation.groq:GroqInstrumentor",
     "openinference anthropic": "openinference.instrumentation.anthropic:AnthropicInstrumentor",
     "openinference cohere": "openinference.instrumentation.cohere:CohereInstrumentor",
     "openinference google": "openinference.instrumentation.google_genai:GoogleGenAIInstrumentor",
@@ -136,7 +137,7 @@ class Ollama:
         self.client, self.later = ollama.Client(stub.root), ollama.AsyncClient(stub.root)
 
     def embed(self, model: str) -> None:
-        self.client.embed(model=model, input="one")
+        self.client.embeddings(model=model, prompt="one")
 
     def chat(self, model: str) -> None:
         self.client.chat(model=model, messages=MESSAGES)
@@ -147,6 +148,26 @@ class Ollama:
 
     async def achat(self, model: str) -> None:
         await self.later.chat(model=model, messages=MESSAGES)
+
+
+class Groq:
+    model, embedder, reranker, is_async = "llama-3.3-70b-versatile", None, None, True
+
+    def __init__(self, stub: Vendors) -> None:
+        import groq
+
+        options: Any = {"base_url": stub.root, "api_key": "x", "max_retries": 0}
+        self.client, self.later = groq.Groq(**options), groq.AsyncGroq(**options)
+
+    def chat(self, model: str) -> None:
+        self.client.chat.completions.create(model=model, messages=MESSAGES)
+
+    def stream(self, model: str) -> None:
+        for _ in self.client.chat.completions.create(model=model, messages=MESSAGES, stream=True):
+            pass
+
+    async def achat(self, model: str) -> None:
+        await self.later.chat.completions.create(model=model, messages=MESSAGES)
 
 
 class Bedrock:
@@ -170,9 +191,9 @@ class Bedrock:
 
 VENDORS: dict[str, Any] = {
     "anthropic": Anthropic, "cohere": Cohere, "google": Google, "mistral": Mistral, "ollama": Ollama,
-    "bedrock": Bedrock,
+    "bedrock": Bedrock, "groq": Groq,
 }  # fmt: skip
-EMBEDS_WITH_USAGE = {"mistral", "ollama"}
+EMBEDS_WITH_USAGE = {"mistral"}
 
 
 def truth(vendor: str, held: Any) -> dict[str, Any]:
@@ -189,7 +210,7 @@ def truth(vendor: str, held: Any) -> dict[str, Any]:
     if held.reranker:
         steps["rerank"] = {"count": good + 1, "errors": 0}
         models.append(held.reranker)
-    used = good - (vendor == "mistral")  # its stream says nothing of it here
+    used = good - (vendor in {"mistral", "groq"})  # their streams say nothing of it here
     usage = {"calls_with_usage": used, "input": 120 * used, "output": 17 * used}
     embedded = 7 * (good + 1) if vendor in EMBEDS_WITH_USAGE else None
     return {
