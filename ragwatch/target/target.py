@@ -82,14 +82,16 @@ def function_target(name: str, function: Callable[..., Any], source: str = "TARG
 
     >>> function_target("mod:f", lambda question, top_k: "")
     Traceback (most recent call last):
-    ragwatch.errors.ConfigError: mod:f (from TARGET): takes more than a question: missing a required argument: 'top_k'
+    ragwatch.errors.ConfigError: mod:f (from TARGET): takes more than a question: missing a required argument: 'top_k'; \
+wrap it: def ask(question): return f(…)
     """
     try:
         inspect.signature(function).bind("a question")
     except TypeError as error:
         raise ConfigError(
             name,
-            f"takes {'no question' if 'too many' in str(error) else 'more than a question'}: {error}",
+            f"takes {'no question' if 'too many' in str(error) else 'more than a question'}: {error}; "
+            f"wrap it: def ask(question): return {name.rpartition(':')[2]}(…)",
             source=source,
         ) from None
     except ValueError:  # a builtin without a signature
