@@ -80,9 +80,9 @@ class Target:
 def function_target(name: str, function: Callable[..., Any], source: str = "TARGET") -> Target:
     """The user's function as a target; ``ConfigError`` where it cannot be called with one question.
 
-    >>> function_target("mod:f", lambda question, top_k: "")
+    >>> function_target("mod:f", lambda question, k: "")
     Traceback (most recent call last):
-    ragwatch.errors.ConfigError: mod:f (from TARGET): takes more than a question: missing a required argument: 'top_k'; \
+    ragwatch.errors.ConfigError: mod:f (from TARGET): takes more than a question: missing a required argument: 'k'; \
 wrap it: def ask(question): return f(…)
     """
     try:
