@@ -69,7 +69,7 @@ def open_target(name: str, args: argparse.Namespace, *, timeout_s: float = 30.0,
 
     send_to_nobody()
     function = load_function(name, "TARGET")
-    return function_target(name, function)
+    return function_target(name, function, given=[assignment(text, "--set")[0] for text in args.set])
 
 
 def open_url(name: str, args: argparse.Namespace, *, timeout_s: float = 30.0, connections: int = 64) -> Target:

@@ -329,6 +329,12 @@ def test_the_question_may_stand_after_the_options(tmp_path: Path) -> None:
     assert len(found[0]["documents"]) == 1
 
 
+def test_a_function_that_needs_more_than_a_question_is_given_it(tmp_path: Path) -> None:
+    (tmp_path / "tenants.py").write_text("def answer(question, tenant):\n    return f'{question} of {tenant}'\n")
+    code, found, said = piped(tmp_path, "why\n", "tenants:answer", "--set", "tenant=acme")
+    assert (code, [one["answer"] for one in found]) == (0, ["why of acme"]), said
+
+
 def test_a_port_that_nothing_listens_on_is_said_in_words(tmp_path: Path) -> None:
     code, _, said = piped(tmp_path, "why\n", "http://127.0.0.1:9/ask")
     assert code == 1
