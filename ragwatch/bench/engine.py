@@ -233,9 +233,13 @@ class Engine:
                 self.tallies[shot.phase].shot(shot, seen)
 
     def snapshot(self) -> list[tuple[str, dict[str, Any]]]:
-        """Name and figures of each part so far."""
+        """Name and figures of each part so far; the throughput of one that is not over yet is that until now."""
         with self._collecting:
-            return [(phase.name, tally.figures()) for phase, tally in zip(self.phases, self.tallies, strict=False)]
+            now = self.now()
+            return [
+                (phase.name, {**tally.figures(), "throughput": tally.throughput_until(now)})
+                for phase, tally in zip(self.phases, self.tallies, strict=False)
+            ]
 
     def __enter__(self) -> Self:
         process = running()

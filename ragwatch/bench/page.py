@@ -8,7 +8,7 @@ from typing import Any
 
 from ragwatch.bench.chart import Line, area_chart, line_chart
 from ragwatch.bench.saturation import WAITING, called
-from ragwatch.bench.shown import estimate, figure, judged_of, rate, tick, time
+from ragwatch.bench.shown import change, estimate, figure, interval, judged_of, rate, tick, time
 
 _CSS = """
 :root{color-scheme:light dark;--ink:#1c2430;--dim:#5d6b7a;--line:#d9dfe6;--paper:#fff;--soft:#f5f7fa;--bad:#b3263e;--good:#1d7a55}
@@ -213,10 +213,9 @@ def _knee(knee: Mapping[str, Any]) -> str:
 def _comparison(verdict: Mapping[str, Any]) -> str:
     rows = []
     for row in verdict["figures"]:
-        interval = "unknown" if row["low"] is None else f"{row['low']:+.1%} to {row['high']:+.1%}"
         style = {"worse": "bad", "better": "good"}.get(row["verdict"], "")
         rows.append(
-            [row["figure"], figure(row["figure"], row["before"]), figure(row["figure"], row["after"]), f"{row['change']:+.1%}", interval,
+            [row["figure"], figure(row["figure"], row["before"]), figure(row["figure"], row["after"]), change(row["change"]), interval(row),
              f'<span class="{style}">{row["verdict"]}</span>']
         )  # fmt: skip
     return _table("Against the old report", ("figure", "old", "new", "change", "interval", "verdict"), rows)

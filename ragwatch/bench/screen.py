@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ragwatch.bench.saturation import called
 from ragwatch.bench.session import Session
-from ragwatch.bench.shown import estimate, figure, judged_of, rate, time
+from ragwatch.bench.shown import change, estimate, figure, interval, judged_of, rate, time
 from ragwatch.bench.usl import POOR_FIT
 
 SHOWN_PHASES = 12
@@ -78,9 +78,8 @@ def comparison(verdict: Mapping[str, Any], old: str, new: str) -> RenderableType
     table = _columns("figure", "old", "new", "change", "interval", "verdict")
     for row in verdict["figures"]:
         style = {"worse": "red", "better": "green"}.get(row["verdict"], "")
-        interval = "unknown" if row["low"] is None else f"{row['low']:+.1%} to {row['high']:+.1%}"
         shown = (figure(row["figure"], row[side]) for side in ("before", "after"))
-        table.add_row(row["figure"], *shown, f"{row['change']:+.1%}", interval, Text(row["verdict"], style=style))
+        table.add_row(row["figure"], *shown, change(row["change"]), interval(row), Text(row["verdict"], style=style))
     names = {"worse": f"{new} is worse", "better": f"{new} is better", "same": "no difference is shown"}
     said = Text(
         names[verdict["verdict"]], style={"worse": "bold red", "better": "bold green"}.get(verdict["verdict"], "bold")
@@ -152,6 +151,8 @@ def facts(found: Mapping[str, Any]) -> Iterator[Text]:
         said.append(f"first chunk p50 {time(found['first_chunk_s']['p50'])}, p95 {time(found['first_chunk_s']['p95'])}")
     if found["recall_at_5"] is not None:
         said.append(f"recall@5 {estimate(found['recall_at_5'])} on {judged_of(found)}")
+    elif found["load"].get("labelled") and found["answered"]:
+        said.append("recall@5 unknown: no answer to a question with relevant ids says which documents it found")
     if found["unfinished"]:
         said.append(f"{found['unfinished']} without an answer at the end")
     if said:

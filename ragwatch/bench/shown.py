@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+MUCH = 10.0
+
 
 def time(seconds: float | None) -> str:
     """A duration.
@@ -61,3 +63,21 @@ def judged_of(row: Mapping[str, Any]) -> str:
 def estimate(found: dict[str, float] | None) -> str:
     """A share with its interval."""
     return "–" if found is None else f"{found['value']:.2f} [{found['low']:.2f}–{found['high']:.2f}]"
+
+
+def change(share: float) -> str:
+    """A change in per cent; past tenfold its digits say nothing.
+
+    >>> change(0.034), change(23394206010.48)
+    ('+3.4%', 'more than +1000%')
+    """
+    return f"{share:+.1%}" if share <= MUCH else f"more than {MUCH:+.0%}"
+
+
+def interval(row: Mapping[str, Any]) -> str:
+    """The interval of a change.
+
+    >>> interval({"low": -0.885, "high": 826.0}), interval({"low": None, "high": None})
+    ('-88.5% to more than +1000%', 'unknown')
+    """
+    return "unknown" if row["low"] is None else f"{change(row['low'])} to {change(row['high'])}"

@@ -172,7 +172,11 @@ class Tally:
     @property
     def throughput(self) -> float | None:
         """Answers a second, from the start to the last answer of the part, its drain included."""
-        spent = max(self.seconds, self.last_end_s - self.start_s)
+        return self.throughput_until(self.start_s + self.seconds)
+
+    def throughput_until(self, now_s: float) -> float | None:
+        """The same of a part that has come as far as ``now_s``."""
+        spent = max(min(self.seconds, now_s - self.start_s), self.last_end_s - self.start_s)
         return self.outcomes["ok"] / spent if spent > 0 and self.done else None
 
     @property

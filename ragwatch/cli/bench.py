@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,8 +128,13 @@ def _bench(args: argparse.Namespace, conditions: list[Condition]) -> int:
             target = open_target(args.target, args, timeout_s=plan.timeout_s, connections=plan.limit)
             options = options_of(target, args)
             golden, mixed = _questions(args, target, questions)
+            plan = replace(plan, more={**plan.more, "labelled": sum(bool(one.relevant) for one in golden)})
             switch_on("ragwatch-bench")
-            checked_by_asking(target, golden[0].question, options)
+            failed = checked_by_asking(target, golden[0].question, options)
+            if failed:
+                console.print(
+                    f"the first question failed, the load begins all the same: {failed}", markup=False, soft_wrap=True
+                )
             if len(golden) == 1:
                 console.print("one question is asked over and over: --questions FILE names more", soft_wrap=True)
         session = Session(target, mixed, plan, options=options)

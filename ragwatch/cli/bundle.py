@@ -48,7 +48,7 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", type=Path, metavar="FILE.zip", help="what is written")
-    parser.add_argument("--since", default="1h", metavar="15M", help="from how long ago on (default 1h)")
+    parser.add_argument("--since", default="1h", metavar="15m", help="from how long ago on (default 1h)")
     parser.add_argument("--service", metavar="NAME", help="of this app alone")
     parser.add_argument(
         "--limit", type=int, default=LIMIT, metavar="N", help=f"queries at the most (default {LIMIT:,})"
@@ -80,7 +80,9 @@ def run(args: argparse.Namespace) -> int:
     if tells:
         print(file=sys.stderr)
     if not queries:
-        raise NoAnswer(f"no query was seen in the last {args.since}; ask for more time with --since")
+        of = f" of {args.service}" if args.service else ""
+        hint = ", or name another --service (`ragwatch top` lists them)" if args.service else ""
+        raise NoAnswer(f"no query{of} was seen in the last {args.since}; ask for more time with --since{hint}")
     manifest = Manifest(time(), since_s, len(queries), source.name, args.with_text, rest is None)
     scrub = Scrub(known_secrets())
     parts = _parts(queries, of_service(source.state(), args.service), manifest, args.service)

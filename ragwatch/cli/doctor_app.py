@@ -48,13 +48,15 @@ def _versions() -> Check:
 
 
 def _settings(settings: SdkSettings) -> Iterator[Check]:
+    from ragwatch.config.reserved import misspelled_sdk_names
     from ragwatch.config.sdk_settings import sdk_rows
 
     rows, faults = sdk_rows()
+    meant = dict(misspelled_sdk_names(os.environ))
     for fault in faults:
-        yield Check(
-            "settings", "wrong", f"{fault.setting}: {fault.problem}", f"ragwatch config explain {fault.setting}"
-        )
+        name = fault.setting
+        do = f"unset {name}, and set {meant[name]}" if name in meant else f"ragwatch config explain {name}"
+        yield Check("settings", "wrong", f"{name}: {fault.problem}", do)
     given = [f"{row.name} = {row.value} ({row.source})" for row in rows if row.source != "default"]
     if not faults:
         yield Check("settings", "ok", "; ".join(given) or "every setting of the SDK is its default")

@@ -77,8 +77,8 @@ def _run(args: argparse.Namespace, own: TextIO, *, is_prompt: bool, draws: bool)
     from ragwatch.explore.printer import Printer
     from ragwatch.explore.prompt import converse, history_file
     from ragwatch.explore.shell import Shell
-    from ragwatch.explore.view import View, welcome
-    from ragwatch.target.asking import switch_on
+    from ragwatch.explore.view import NO_TEXT, NO_TEXT_CAME, View, welcome
+    from ragwatch.target.asking import keeps_text, switch_on
 
     timeout_s = positive(args.timeout, "--timeout")
     errors = Console(stderr=True)
@@ -110,7 +110,7 @@ def _run(args: argparse.Namespace, own: TextIO, *, is_prompt: bool, draws: bool)
         shell = Shell(
             target,
             asker,
-            View(draw, seconds, screen.width),
+            View(draw, seconds, screen.width, NO_TEXT_CAME if keeps_text() else NO_TEXT),
             options=options,
             golden=args.golden,
             show=show,

@@ -55,9 +55,7 @@ def _option(parser: argparse.ArgumentParser, parameter: Parameter) -> None:
         values = parameter.schema.get("enum")
         default = f" (default {parameter.schema['default']})" if "default" in parameter.schema else ""
         about = f"{parameter.meaning}: {', '.join(values)}" if values else f"{parameter.meaning}{default}"
-        parser.add_argument(
-            parameter.option, dest=parameter.name, metavar=parameter.example.upper() or "TEXT", help=about
-        )
+        parser.add_argument(parameter.option, dest=parameter.name, metavar=parameter.example or "TEXT", help=about)
 
 
 def run(args: argparse.Namespace) -> int:

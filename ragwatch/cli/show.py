@@ -25,15 +25,8 @@ EPILOG = """examples:
   ragwatch show 3f2a9c01 --data-dir DIR   from the agent's files
 
 exit codes: 0 shown, 1 no agent answers or no query of that trace is kept, 2 an argument is wrong"""
-CONTENT = {
-    None: "RAGWATCH_CONTENT=truncated (or full)",
-    "genai": "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY",
-    "openinference": "OPENINFERENCE_HIDE_INPUTS=false OPENINFERENCE_HIDE_OUTPUTS=false",
-    "openllmetry": "TRACELOOP_TRACE_CONTENT=true",
-    "openlit": "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true",
-    "haystack": "HAYSTACK_CONTENT_TRACING_ENABLED=true",
-}
-"""What the app's environment wants so that its spans carry text, by who wrote them (None: ragwatch's SDK)."""
+TEXT_WITH = "RAGWATCH_CONTENT=truncated (or full)"
+"""What the app's environment wants so that its queries carry question and answer."""
 MAX_TEXT = 2000
 _TRACE = re.compile("[0-9a-f]{4,32}")
 
@@ -137,7 +130,10 @@ def facts(record: QueryRecord, judgements: list[dict[str, Any]], now: State | No
             yield label, text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
     setting = text_setting(record)
     if setting is not None:
-        yield "text", f"is not kept; to see question and answer, set in the app's environment: {setting}"
+        yield (
+            "text",
+            f"is not kept; to see question and answer, set in the app's environment: {setting}{_wrapped(record)}",
+        )
     yield "log line", log_line(record)
 
 
@@ -192,14 +188,21 @@ def _who(record: QueryRecord) -> Iterator[tuple[str, str]]:
 
 def text_setting(record: QueryRecord) -> str | None:
     """The setting that would have kept the text of this query; None where it was kept."""
+    return TEXT_WITH if record.question is None and record.answer is None else None
+
+
+def _wrapped(record: QueryRecord) -> str:
+    """What else is wanted where others' spans are all that was seen: of them no text is kept, whatever they carry."""
     from ragwatch.assembly.report import convention_of
 
-    if record.question is not None or record.answer is not None:
-        return None
-    said = (record.extra or {}).get("convention")  # of whoever wrote the query's own span: it holds the text
+    said = (record.extra or {}).get("convention")  # of whoever wrote the query's own span: it would hold the text
     if said is None and record.outcome == "incomplete":
         said = next((name for step in record.steps if (name := convention_of(step))), None)
-    return CONTENT.get(said, CONTENT["genai"])
+    return (
+        ""
+        if said is None
+        else f", and put `with ragwatch.query(question):` around it (of {said} spans no text is kept)"
+    )
 
 
 def context(now: State | None, record: QueryRecord) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from typing import Any
 
 from ragwatch.errors import ConfigError
 
+MAX_NAMED = 6
+
 
 def load_function(name: str, source: str = "--function") -> Callable[..., Any]:
     """The function of that name; the working directory is searched first. ``ConfigError`` where there is none.
@@ -43,7 +45,8 @@ def load_function(name: str, source: str = "--function") -> Callable[..., Any]:
     for part in attribute.split("."):
         if not hasattr(found, part):
             near = get_close_matches(part, dir(found), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            own = [] if near else _own_functions(found)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(own)}" if own else ""
             raise ConfigError(name, f"{module_name} has no {part!r}{hint}", source=source)
         found = getattr(found, part)
     if not callable(found):
@@ -52,3 +55,10 @@ def load_function(name: str, source: str = "--function") -> Callable[..., Any]:
         raise ConfigError(name, f"is {type(found).__name__}, not a function{hint}", source=source)
     function: Callable[..., Any] = found
     return function
+
+
+def _own_functions(found: Any) -> list[str]:
+    """The first functions that a module defines itself, in their order there."""
+    named = getattr(found, "__name__", None)
+    own = (name for name, value in vars(found).items() if getattr(value, "__module__", None) == named) if named else ()
+    return [name for name in own if not name.startswith("_") and callable(getattr(found, name))][:MAX_NAMED]

@@ -15,6 +15,20 @@ if TYPE_CHECKING:
     from ragwatch.target.target import Target
 
 HELP = "pkg.mod:function (sync, async, streaming), a URL, or demo"
+MAY_PASS = frozenset({"rate_limited", "server_error", "timeout"})
+"""Classes of errors that an app which works may answer now and then."""
+_BODY = "--body JSON says what it wants"
+_LET_IN = "--header 'Authorization: Bearer …' lets it in"
+_HINTS = {
+    400: _BODY,
+    401: _LET_IN,
+    403: _LET_IN,
+    404: "is this the address of the app's API?",
+    405: "--method names another",
+    415: _BODY,
+    422: _BODY,
+}
+"""What to do about a status of HTTP."""
 
 
 def add_target_options(parser: Any) -> None:
@@ -55,7 +69,7 @@ def open_target(name: str, args: argparse.Namespace, *, timeout_s: float = 30.0,
 
     send_to_nobody()
     function = load_function(name, "TARGET")
-    return function_target(name, function)
+    return function_target(name, function, given=[assignment(text, "--set")[0] for text in args.set])
 
 
 def open_url(name: str, args: argparse.Namespace, *, timeout_s: float = 30.0, connections: int = 64) -> Target:
@@ -91,15 +105,24 @@ def assignment(text: str, source: str) -> tuple[str, Any]:
         return name.strip(), value.strip()
 
 
-def checked_by_asking(target: Target, question: str, options: Mapping[str, Any]) -> None:
-    """Ask a URL once, so that what is no RAG app is said in one line before any load; ``ConfigError``."""
+def checked_by_asking(target: Target, question: str, options: Mapping[str, Any]) -> str | None:
+    """Ask a URL once, so that what is no RAG app is said in one line before any load; ``ConfigError``.
+
+    What may pass (busy, an error of the server, slow) is what a load is there to find: it is handed back in words.
+    """
     if target.in_process:
-        return
+        return None
+    from urllib3.exceptions import ConnectTimeoutError
+
+    from ragwatch.sdk.failure import class_of
     from ragwatch.target.asking import ask
 
     error = ask(target, question, options).error
-    if error is not None:
-        raise ConfigError(target.name, in_words(error), source="TARGET")
+    if error is None:
+        return None
+    if class_of(error) in MAY_PASS and not isinstance(error, ConnectTimeoutError):
+        return in_words(error)
+    raise ConfigError(target.name, in_words(error), source="TARGET")
 
 
 def in_words(error: BaseException) -> str:
@@ -118,7 +141,10 @@ def in_words(error: BaseException) -> str:
         return "nothing answers there: is the app running, and is this its port?"
     if isinstance(error, HTTPError):
         return f"cannot be asked: {error}"
-    return str(error) if isinstance(error, UrlError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, UrlError):
+        hint = _HINTS.get(error.status or 0)
+        return f"{error}; {hint}" if hint else str(error)
+    return f"{type(error).__name__}: {error}"
 
 
 def open_demo(cache_dir: Path | None) -> Target:

@@ -112,6 +112,8 @@ class Asker:
     def __init__(self) -> None:
         self._records: OrderedDict[str, QueryRecord] = OrderedDict()
         self._runner: asyncio.Runner | None = None
+        self.cancelled: QueryRecord | None = None
+        """The query that Ctrl-C ended last, if it was the last that was asked and ragwatch saw it."""
 
     def ask(
         self,
@@ -120,18 +122,29 @@ class Asker:
         options: Mapping[str, Any],
         on_text: Callable[[str], None] | None = None,
     ) -> Asked:
-        """Ask; ``KeyboardInterrupt`` ends the query and is raised."""
-        if target.is_async:
-            if self._runner is None:
-                self._runner = asyncio.Runner()  # one event loop for all: clients are bound to theirs
-            answer = self._runner.run(ask_async(target, question, options, on_text=on_text))
-        else:
-            answer = ask(target, question, options, on_text=on_text)
+        """Ask; ``KeyboardInterrupt`` ends the query and is raised, ``cancelled`` has what was seen of it until then."""
+        self._records.clear()  # else one of these might be taken for that of a query that is cancelled
+        self.cancelled = None
+        try:
+            if target.is_async:
+                if self._runner is None:
+                    self._runner = asyncio.Runner()  # one event loop for all: clients are bound to theirs
+                answer = self._runner.run(ask_async(target, question, options, on_text=on_text))
+            else:
+                answer = ask(target, question, options, on_text=on_text)
+        except KeyboardInterrupt:
+            self._drain()
+            held = reversed(self._records.values())
+            self.cancelled = next((record for record in held if record.outcome == "cancelled"), None)
+            raise
+        self._drain()
+        record = self._records.pop(answer.trace_id, None) if answer.trace_id else None
+        return Asked(target.name, question, dict(options), answer, record)
+
+    def _drain(self) -> None:
         process = running()
         if process is not None:
             process[1].drain()
-        record = self._records.pop(answer.trace_id, None) if answer.trace_id else None
-        return Asked(target.name, question, dict(options), answer, record)
 
     def breakers(self) -> dict[str, str]:
         """The state of each breaker of the app in this process."""

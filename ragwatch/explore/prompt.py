@@ -49,7 +49,7 @@ def converse(shell: Shell, show: Callable[[Iterable[Line]], None], *, history: P
         try:
             shell.line(text)
         except KeyboardInterrupt:
-            show([Line(""), Line("cancelled", "yellow")])
+            show([Line("cancelled", "yellow")])
         except RagwatchError as error:
             show([Line(str(error), "red")])
         except Leave:

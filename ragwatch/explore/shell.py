@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,6 +73,8 @@ class Shell:
         self.asked: list[Asked] = []
         self.compared: list[Asked] = []
         """Answers of other targets."""
+        self._cancelled: str | None = None
+        """The last question, where Ctrl-C ended it before it had an answer."""
         self._others: dict[str, Target] = {}
 
     def line(self, text: str) -> Asked | None:
@@ -91,9 +94,21 @@ class Shell:
             other.close()
 
     def _ask(self, question: str) -> Asked:
-        asked = self._asker.ask(self.target, question, {**self.options, **self._without_cache}, self._stream)
-        self._stream("\n" if asked.answer.text else "")
+        if not self.asked or self.asked[-1].question != question:
+            self._cancelled = question  # unless an answer comes
+        asked = self._put(self.target, question, {**self.options, **self._without_cache})
+        self._cancelled = None
         self.asked.append(asked)
+        return asked
+
+    def _put(self, target: Target, question: str, options: dict[str, Any]) -> Asked:
+        try:
+            asked = self._asker.ask(target, question, options, self._stream)
+        except KeyboardInterrupt:
+            if self._draws:
+                self._show([Line(""), *self._view.cancelled(self._asker.cancelled)])
+            raise
+        self._stream("\n" if asked.answer.text else "")
         return asked
 
     def _draw(self, asked: Asked) -> None:
@@ -113,6 +128,10 @@ class Shell:
         return run(rest.strip())
 
     def _again(self, _: str) -> Asked:
+        if self._cancelled is not None:  # there is nothing to compare with
+            asked = self._ask(self._cancelled)
+            self._draw(asked)
+            return asked
         before = self._last()
         after = self._ask(before.question)
         self._draw(after)
@@ -177,8 +196,10 @@ class Shell:
             self._others[name] = self._open_other(name)
         other = self._others[name]
         known = {key: value for key, value in self.options.items() if _takes(other, key)}
-        after = self._asker.ask(other, before.question, known, self._stream)
-        self._stream("\n" if after.answer.text else "")
+        if self._without_cache:
+            with suppress(ConfigError):  # it has no cache, or none that can be passed by
+                known |= other.without_cache()
+        after = self._put(other, before.question, known)
         self._draw(after)
         self.compared.append(after)
         self._differ(before, after, (before.target, after.target))
@@ -207,6 +228,8 @@ class Shell:
         raise Leave
 
     def _last(self) -> Asked:
+        if self._cancelled is not None:
+            raise ConfigError(repr(self._cancelled), "was cancelled: /again asks it again", source="the prompt")
         if not self.asked:
             raise ConfigError("the last question", "is not there yet: ask something first", source="the prompt")
         return self.asked[-1]

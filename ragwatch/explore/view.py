@@ -15,6 +15,7 @@ ID_WIDTH = 36
 NOT_SEEN = "its steps are not seen in this process"
 NO_STEPS = "no step was seen: ragwatch.retrieve, ragwatch.generate, … in the app show where its time goes"
 NO_TEXT = "no text is kept: RAGWATCH_CONTENT=full shows it"
+NO_TEXT_CAME = "the app gave no text with them; of other libraries' spans none is read"
 
 
 class Line(NamedTuple):
@@ -30,10 +31,13 @@ def welcome(target: str) -> list[Line]:
 
 
 class View:
-    """Draws; ``draw`` makes the waterfall of a record, ``seconds`` a duration to read."""
+    """Draws; ``draw`` makes the waterfall of a record, ``seconds`` a duration to read.
 
-    def __init__(self, draw: Draw, seconds: Seconds, width: int = 100) -> None:
-        self._draw, self._seconds, self.width = draw, seconds, width
+    ``no_text`` says why documents have no text, where none has any.
+    """
+
+    def __init__(self, draw: Draw, seconds: Seconds, width: int = 100, no_text: str = NO_TEXT) -> None:
+        self._draw, self._seconds, self.width, self._no_text = draw, seconds, width, no_text
 
     def asked(self, asked: Asked, breakers: Mapping[str, str]) -> Iterator[Line]:
         """What stands below an answer: error, steps, documents, totals, trace id; ``breakers`` are those of now."""
@@ -41,8 +45,7 @@ class View:
         if error is not None:
             yield Line(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", "red")
         if asked.record is not None:
-            for number, line in enumerate(self._draw(asked.record._replace(steps=_bare(asked.record)), self.width)):
-                yield Line(line, "bold" if number == 0 else "cyan" if line.startswith("critical path") else "")
+            yield from self._waterfall(asked.record)
         yield from self.documents(asked)
         facts = list(self._facts(asked))
         said = asked.breakers
@@ -52,6 +55,14 @@ class View:
         if asked.answer.trace_id:
             yield Line(f"trace {asked.answer.trace_id}", "dim")
 
+    def cancelled(self, record: QueryRecord | None) -> Iterator[Line]:
+        """How far a query came that was cancelled, and in which step it was."""
+        return iter(()) if record is None else self._waterfall(record)
+
+    def _waterfall(self, record: QueryRecord) -> Iterator[Line]:
+        for number, line in enumerate(self._draw(record._replace(steps=_bare(record)), self.width)):
+            yield Line(line, "bold" if number == 0 else "cyan" if line.startswith("critical path") else "")
+
     def documents(self, asked: Asked) -> Iterator[Line]:
         """Rank, score, id and a passage of each document."""
         documents = asked.documents
@@ -60,12 +71,12 @@ class View:
         for document in documents:
             yield Line(self._document(document))
         if not any(document.text for document in documents):
-            yield Line(f"     ({NO_TEXT})", "dim")
+            yield Line(f"     ({self._no_text})", "dim")
 
     def whole(self, document: Document) -> Iterator[Line]:
         """A document's whole text."""
         yield Line(self._document(document._replace(text=None)), "bold")
-        yield Line(document.text or NO_TEXT, "" if document.text else "dim")
+        yield Line(document.text or self._no_text, "" if document.text else "dim")
 
     def difference(self, found: Difference, before: str, after: str) -> Iterator[Line]:
         """What two answers differ in."""
@@ -110,7 +121,7 @@ class View:
             yield f"first chunk {self._seconds(asked.answer.first_s)}"
         if asked.record is None or not asked.record.steps:
             why = NOT_SEEN if "://" in asked.target else NO_STEPS
-            yield f"{self._seconds(asked.answer.seconds)}, {why}"
+            yield why if asked.record else f"{self._seconds(asked.answer.seconds)}, {why}"
 
     def _document(self, document: Document) -> str:
         number = document.score if document.score is not None else document.distance

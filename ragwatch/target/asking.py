@@ -44,6 +44,12 @@ def switch_on(service: str, *, content: str | None = None) -> bool:
     return True
 
 
+def keeps_text() -> bool:
+    """Whether ``RAGWATCH_CONTENT`` lets ragwatch keep text, as it is in force in this process."""
+    process = running()
+    return process is not None and process[0].content.mode != "off"
+
+
 def send_to_nobody() -> None:
     """Before an app is imported that may call ``ragwatch.init()`` itself: it sends nothing where nobody would take it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -77,19 +77,29 @@ class Target:
         return frozenset(named)
 
 
-def function_target(name: str, function: Callable[..., Any], source: str = "TARGET") -> Target:
+def function_target(
+    name: str, function: Callable[..., Any], source: str = "TARGET", *, given: Collection[str] | None = None
+) -> Target:
     """The user's function as a target; ``ConfigError`` where it cannot be called with one question.
 
-    >>> function_target("mod:f", lambda question, top_k: "")
+    ``given`` are the parameters that ``--set`` gives it beside the question; None where there is no ``--set``.
+
+    >>> function_target("mod:f", lambda question, k: "")
     Traceback (most recent call last):
-    ragwatch.errors.ConfigError: mod:f (from TARGET): takes more than a question: missing a required argument: 'top_k'
+    ragwatch.errors.ConfigError: mod:f (from TARGET): takes more than a question: missing a required argument: 'k'; \
+wrap it: def ask(question): return f(…)
     """
     try:
-        inspect.signature(function).bind("a question")
+        signature = inspect.signature(function)
+        others = list(signature.parameters)[1:]
+        signature.bind("a question", **dict.fromkeys(key for key in given or () if key in others))
     except TypeError as error:
+        is_short = "missing" in str(error)
+        hint = "--set gives it, or wrap it" if is_short and given is not None else "wrap it"
         raise ConfigError(
             name,
-            f"takes {'no question' if 'too many' in str(error) else 'more than a question'}: {error}",
+            f"takes {'more than a question' if is_short else 'no question'}: {error}; "
+            f"{hint}: def ask(question): return {name.rpartition(':')[2]}(…)",
             source=source,
         ) from None
     except ValueError:  # a builtin without a signature

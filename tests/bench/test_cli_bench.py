@@ -166,3 +166,39 @@ def test_a_url_that_answers_a_web_page_is_said_before_any_load(tmp_path: Path) -
     assert code == 2
     assert "answers a web page (HTML), not JSON: name the address of the app's API" in said
     assert len(asked) == 1
+
+
+def test_an_app_whose_first_answer_is_busy_is_loaded_all_the_same(tmp_path: Path) -> None:
+    asked: list[Any] = []
+
+    def busy_once(body: Any) -> tuple[int, str, bytes]:
+        asked.append(body)
+        return (503, "text/plain", b"[busy]") if len(asked) == 1 else (200, "application/json", b'{"answer": "so"}')
+
+    with served(busy_once) as url:
+        code, _, said = bench(tmp_path, url, "--rate", "20", "--duration", "0.5s", "--warm-up", "0")
+    assert code == 0, said
+    assert "the first question failed, the load begins all the same: HTTP 503: [busy]" in said
+    assert json.loads((tmp_path / "report.json").read_text())["answered"] == 10
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(401, "--header 'Authorization: Bearer …' lets it in"), (404, "the app's API?"), (422, "--body JSON says")],
+)
+def test_a_refusal_of_a_url_says_what_to_type(tmp_path: Path, status: int, said: str) -> None:
+    with served(lambda _: (status, "application/json", b"{}")) as url:
+        code, _, shown = bench(tmp_path, url, "--duration", "1s")
+    assert code == 2
+    assert f"HTTP {status}: {{}}; " in shown
+    assert said in shown
+
+
+def test_labels_that_judge_nothing_are_said(tmp_path: Path) -> None:
+    (tmp_path / "golden.jsonl").write_text('{"question": "why?", "relevant": ["doc-1"]}\n')
+    load = ("--rate", "20", "--duration", "0.2s", "--warm-up", "0", "--questions", "golden.jsonl")
+    why = "recall@5 unknown: no answer to a question with relevant ids says which documents it found"
+    for app, is_said in (("quick", True), ("answer", False)):
+        code, out, said = bench(tmp_path, f"{APPS}:{app}", *load)
+        assert code == 0, said
+        assert (why in "\n".join(out)) is is_said

@@ -33,6 +33,23 @@ def benched(call: Callable[..., Any], *phases: Phase, **plan: Any) -> dict[str, 
 
 
 @patient
+def test_the_live_table_counts_answers_over_the_time_that_is_gone() -> None:
+    switch_on("test-bench")
+    target = function_target("test:app", lambda question: question)
+    session = Session(target, lambda dice: mixed(QUESTIONS, 0, dice), Plan((Phase(50, 50, 60.0),)))
+    thread = threading.Thread(target=session.run)
+    thread.start()
+    try:
+        sleep(2.0)
+        assert session.engine is not None
+        ((_, figures),) = session.engine.snapshot()
+        assert figures["throughput"] == pytest.approx(50, rel=0.2)
+    finally:
+        session.stop.set()
+        thread.join()
+
+
+@patient
 def test_a_stall_is_seen_whole_by_an_open_loop() -> None:
     """Of 4 s at 100/s all stood still for one: a quarter of the questions waited, evenly from 1 s to nothing."""
     found = benched(KnownApp(lambda: 0.002, stall=(1.0, 2.0)).answer, Phase(100, 100, 4.0))

@@ -187,6 +187,11 @@ def test_with_text_has_the_texts_and_no_secret(agent: Agent, tmp_path: Path) -> 
         (["bundle", "x.zip", "--agent", "http://127.0.0.1:1"], 1, "is `ragwatch agent` running?"),
         (["bundle", "x.zip", "--since", "long"], 2, "should read like 15m"),
         (["bundle", "x.zip", "--since", "1ms", "--data-dir", "DIR"], 1, "no query was seen in the last 1ms"),
+        (
+            ["bundle", "x.zip", "--service", "nobody", "--data-dir", "DIR"],
+            1,
+            "no query of nobody was seen in the last 1h",
+        ),
         (["bundle", "no/such/x.zip", "--data-dir", "DIR"], 2, "cannot be written: No such file or directory"),
         (["queries", "--bundle", "nothing.zip"], 2, "there is no file nothing.zip"),
         (["queries", "--bundle", "other.zip"], 2, "other.zip is no file of `ragwatch bundle`"),

@@ -203,20 +203,20 @@ def test_planted_a_web_page_where_the_receiver_and_the_agent_should_be(agent: Ag
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "check", "said"),
+    ("name", "value", "check", "said", "do"),
     [
-        ("OTEL_SDK_DISABLED", "true", "switch", "switches all telemetry off"),
-        ("OTEL_TRACES_EXPORTER", "none", "switch", "no trace and no query reaches the agent"),
-        ("RAGWATCH_CONTENT", "yes", "settings", "RAGWATCH_CONTENT: 'yes' is not off, truncated or full"),
-        ("RAGWATCH_CONTNET", "off", "settings", "did you mean 'RAGWATCH_CONTENT'?"),
+        ("OTEL_SDK_DISABLED", "true", "switch", "switches all telemetry off", "unset OTEL_SDK_DISABLED"),
+        ("OTEL_TRACES_EXPORTER", "none", "switch", "no trace and no query reaches the agent", "unset"),
+        ("RAGWATCH_CONTENT", "yes", "settings", "RAGWATCH_CONTENT: 'yes' is not off, truncated or full", "explain"),
+        ("RAGWATCH_CONTNET", "off", "settings", "did you mean 'RAGWATCH_CONTENT'?", ", and set RAGWATCH_CONTENT"),
     ],
 )
-def test_planted_settings(agent: Agent, name: str, value: str, check: str, said: str) -> None:
+def test_planted_settings(agent: Agent, name: str, value: str, check: str, said: str, do: str) -> None:
     checks, code = doctor(agent.web_url, agent.http_url, **{name: value})
     assert code == 1
     assert check in wrong(checks)
     assert said in checks[check]["said"]
-    assert checks[check]["do"]
+    assert do in checks[check]["do"]
 
 
 def test_planted_a_sampler_that_drops_every_trace_and_the_query_is_counted(agent: Agent) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -210,6 +211,53 @@ def test_show_says_everything_of_a_query(where: list[str], capsys: pytest.Captur
     assert "set in the app's environment: RAGWATCH_CONTENT=truncated (or full)" in said
     log_line = json.loads(next(line for line in lines if line.startswith("log line")).split(maxsplit=2)[2])
     assert (log_line["trace_id"], log_line["documents"]) == (bad["trace_id"], ["doc-5", "doc-2"])
+
+
+OTHERS = """
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+provider = TracerProvider(resource=Resource({"service.name": "theirs"}))
+provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter()))
+kind = "openinference.span.kind"
+tracer = provider.get_tracer("openinference.instrumentation.langchain")
+with tracer.start_as_current_span("rag", attributes={kind: "CHAIN", "input.value": "who?", "output.value": "she"}):
+    with tracer.start_as_current_span("search", attributes={kind: "RETRIEVER"}):
+        pass
+"""
+
+
+def test_show_asks_for_no_setting_of_others_that_keeps_no_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Agent(tmp_path) as agent:
+        with Process.python("-c", OTHERS, env={"OTEL_EXPORTER_OTLP_ENDPOINT": agent.http_url}) as app:
+            assert app.wait(30) == 0, app.output
+        source = RunningAgent(agent.web_url)
+        wait_until(lambda: source.queries([])["queries"], what="the query")
+        (theirs,), _ = asked(capsys, "--agent", agent.web_url)
+        said = shown(capsys, theirs["trace_id"], "--agent", agent.web_url)
+        assert "question_length" in said, "its text came, and it was read for its length alone"
+        (line,) = (line for line in said.splitlines() if line.startswith("text "))
+        assert "RAGWATCH_CONTENT=truncated (or full), and put `with ragwatch.query(question):` around it" in line
+        query, _ = shown(capsys, theirs["trace_id"], "--agent", agent.web_url, "--json").splitlines()
+        assert json.loads(query)["text_with"] == "RAGWATCH_CONTENT=truncated (or full)"
+
+
+def test_values_in_the_help_can_be_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ("queries", "bundle"):
+        with pytest.raises(SystemExit):
+            main([verb, "--help"])
+        shown = capsys.readouterr().out
+        assert "--since 15m" in shown
+    with pytest.raises(SystemExit):
+        main(["queries", "--help"])
+    for option, value in re.findall(r"\[(--[a-z-]+) (\S+)\]", capsys.readouterr().out.partition("options:")[0]):
+        if option not in {"--cursor", "--token"}:
+            main(["queries", option, value, "--agent", "http://127.0.0.1:1"])
+            assert "is `ragwatch agent` running?" in capsys.readouterr().err, "all that is wrong is the agent"
 
 
 def test_show_names_the_error_with_cause_and_class(where: list[str], capsys: pytest.CaptureFixture[str]) -> None:

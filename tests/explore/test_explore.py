@@ -130,6 +130,84 @@ def test_a_coroutine_is_ended_by_ctrl_c_as_well(tmp_path: Path) -> None:
         assert screen.wait() == 0
 
 
+HANGS = """
+import time, ragwatch
+
+ready = []
+
+@ragwatch.query
+def answer(question, use_cache=True):
+    with ragwatch.retrieve(source="shelf"):
+        pass
+    with ragwatch.generate(model="stuck"):
+        if question == "hang" and not ready:
+            ready.append(question)
+            print("hanging", flush=True)
+            time.sleep(60)
+    return f"{question}? {'cached' if use_cache else 'fresh'}"
+
+def other(question, no_cache=False):
+    return f"other {'fresh' if no_cache else 'cached'}"
+"""
+
+
+def test_a_cancelled_question_shows_where_it_hung_and_is_the_last_question(tmp_path: Path) -> None:
+    (tmp_path / "hangs.py").write_text(HANGS)
+    with Terminal("-m", "ragwatch.cli", "explore", "hangs:answer", "--no-history", cwd=tmp_path) as screen:
+        screen.shows("›")
+        screen.type("why")
+        screen.shows("why? cached", "trace ")
+        screen.type("hang")
+        screen.shows("hanging")
+        screen.press("\x03")
+        shown = screen.shows("  cancelled  ", "    cancelled: KeyboardInterrupt", "critical path: generate ")
+        assert "├ retrieve  " in shown
+        assert "model stuck" in shown
+        screen.type("/bad")  # not of the question before it
+        screen.shows("'hang' (from the prompt): was cancelled: /again asks it again")
+        screen.type("/again")
+        screen.shows("hang? cached")
+        screen.type("/bad")
+        screen.shows("'hang' is answered wrong")
+        screen.press("\x04")
+        assert screen.wait() == 0
+
+
+def test_the_cache_of_what_is_compared_is_passed_by_too(tmp_path: Path) -> None:
+    (tmp_path / "hangs.py").write_text(HANGS)
+    with Terminal("-m", "ragwatch.cli", "explore", "hangs:answer", "--no-history", cwd=tmp_path) as screen:
+        screen.shows("›")
+        screen.type("/no-cache")
+        screen.shows("use_cache=False")
+        screen.type("why")
+        screen.shows("why? fresh")
+        screen.type("/compare hangs:other")
+        screen.shows("other fresh")
+        screen.type(f"/compare {APPS}:other")  # which has no such parameter
+        screen.shows("other words on why")
+        screen.press("\x04")
+        assert screen.wait() == 0
+
+
+def test_documents_without_text_are_not_blamed_on_a_setting_that_allows_it(tmp_path: Path) -> None:
+    (tmp_path / "bare.py").write_text(
+        "import ragwatch\n\n"
+        "def answer(question):\n"
+        "    with ragwatch.retrieve() as step:\n"
+        "        step.documents([{'id': 'doc-1', 'score': 0.5}])\n"
+        "    return 'so'\n"
+    )
+    for content, said in (("full", "(the app gave no text with them"), ("off", "RAGWATCH_CONTENT=full shows it")):
+        with Terminal(
+            "-c",
+            f"import os, sys; os.environ['RAGWATCH_CONTENT'] = {content!r}; from ragwatch.cli import main; "
+            f"sys.exit(main(['explore', 'bare:answer', 'why']))",
+            cwd=tmp_path,
+        ) as screen:
+            assert said in screen.shows("doc-1", "trace ")
+            assert screen.wait() == 0
+
+
 def test_an_error_of_the_app_is_shown_and_the_prompt_comes_back(tmp_path: Path) -> None:
     with terminal(tmp_path, "fails", "--no-history") as screen:
         screen.shows("›")
@@ -251,6 +329,12 @@ def test_the_question_may_stand_after_the_options(tmp_path: Path) -> None:
     assert len(found[0]["documents"]) == 1
 
 
+def test_a_function_that_needs_more_than_a_question_is_given_it(tmp_path: Path) -> None:
+    (tmp_path / "tenants.py").write_text("def answer(question, tenant):\n    return f'{question} of {tenant}'\n")
+    code, found, said = piped(tmp_path, "why\n", "tenants:answer", "--set", "tenant=acme")
+    assert (code, [one["answer"] for one in found]) == (0, ["why of acme"]), said
+
+
 def test_a_port_that_nothing_listens_on_is_said_in_words(tmp_path: Path) -> None:
     code, _, said = piped(tmp_path, "why\n", "http://127.0.0.1:9/ask")
     assert code == 1
@@ -261,6 +345,7 @@ def test_a_port_that_nothing_listens_on_is_said_in_words(tmp_path: Path) -> None
     ("options", "said"),
     [
         ((f"{APPS}:anser",), "did you mean 'answer'?"),
+        ((f"{APPS}:xyzzy",), "has no 'xyzzy'; it has answer, other, stream, slow, fails, quick"),
         (("nowhere:answer",), "there is no module 'nowhere'"),
         (("broken_app:answer",), "broken_app fails as it is imported: RuntimeError('no key')"),
         (("leaving_app:answer",), "leaving_app ends the process as it is imported: set STORE_URL"),

@@ -66,8 +66,22 @@ def test_a_plain_function_that_returns_a_coroutine_is_waited_for() -> None:
 def test_a_function_without_a_question_is_refused() -> None:
     with pytest.raises(ConfigError, match="takes no question"):
         function_target("test:f", lambda: "")
-    with pytest.raises(ConfigError, match="takes more than a question"):
+    with pytest.raises(ConfigError, match=r"takes more than a question.*; wrap it: def ask\(question\): return f\("):
         function_target("test:f", lambda question, top_k: "")
+
+
+def test_a_parameter_that_must_be_given_may_be_set() -> None:
+    def answer(question: str, tenant: str, *, top_k: int = 2) -> str:
+        return f"{question} of {tenant}"
+
+    target = function_target("test:f", answer, given=["tenant", "misspelt"])
+    assert ask(target, "why", target.checked({"tenant": "acme"})).text == "why of acme"
+    with pytest.raises(
+        ConfigError, match=r"missing a required argument: 'tenant'; --set gives it, or wrap it: def ask"
+    ):
+        function_target("test:f", answer, given=[])
+    with pytest.raises(ConfigError, match="takes no question"):
+        function_target("test:f", lambda *, question: "", given=["question"])
 
 
 @pytest.mark.parametrize(
