@@ -92,7 +92,7 @@ class Waiting:
 
     def hold_on(self, trace: Waiting, nodes: list[Node]) -> None:
         """Take what is left of a trace when the rest of it was handed on."""
-        self.rows, self.nodes = trace.rows, nodes
+        self.rows, self.nodes = sorted({node.row for node in nodes}), nodes
         self.bytes = trace.bytes * len(nodes) / max(1, trace.size)
         self.again = self.tells = True
 

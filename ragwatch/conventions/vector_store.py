@@ -62,6 +62,7 @@ _SERVICES = re.compile(
 """Stores and managed retrieval by the service that a remote call names: Qdrant's, Pinecone's, Weaviate's and Milvus'
 gRPC, Bedrock's knowledge bases, Kendra, Vertex AI Search."""
 AZURE_SEARCH = "Microsoft.Search"
+SERVER_KIND = 2
 _TOP_K = ("db.vector.query.top_k", "db.chroma.query.n_results", "db.milvus.search.limit", "db.milvus.query.limit",
           "db.pinecone.query.top_k", "pinecone.query.top_k", "db.weaviate.query.limit", "qdrant.search.limit",
           "db.lancedb.search.limit", "db.marqo.search.limit")  # fmt: skip
@@ -104,6 +105,8 @@ def look(span: RawSpan, scope: str) -> str | None:
 def _remote(span: RawSpan) -> str | None:
     """The method of a store's service that is called from afar; None for any other call."""
     attributes = span.attributes
+    if span.kind == SERVER_KIND:
+        return None  # a service of the app's own may have such a name
     if attributes.get("az.namespace") == AZURE_SEARCH:
         return span.name.rpartition(".")[2]
     service, method = attributes.get("rpc.service"), attributes.get("rpc.method")

@@ -419,5 +419,7 @@ def test_a_model_that_always_answers_at_once_is_no_cache() -> None:
 
     told = made(ask(0.5, "fake"), ask(0.5, "fake"))
     assert [record.steps[1].cache_result for record in told.queries] == [None, None]
+    told = made(ask(4, "fake"), ask(0.5, "fake"))  # the first call of a process takes longer
+    assert [record.steps[1].cache_result for record in told.queries] == [None, None]
     told = made(ask(300, "gpt-4o"), ask(0.5, "gpt-4o"), ask(0.5, "fake"))
     assert [record.steps[1].cache_result for record in told.queries] == [None, "hit", None]
