@@ -335,8 +335,8 @@ class Assembler:
             self._finish_own(trace)
         elif trace.alone or trace.again or not of_a_query(step.step for step in trace.steps):
             tell = self._late if trace.again and not trace.alone else self._alone
-            for step in trace.steps:
-                tell(step, trace.origin, trace.has_counted(step))
+            for step, counted in trace.told(trace.steps):
+                tell(step, trace.origin, counted)
         else:
             self._events.tally("ragwatch.agent.incomplete", reason)
             self._events.query(trace.without_root(trace_id))
@@ -349,7 +349,7 @@ class Assembler:
         is_after = not own and self._after.knows(trace_id)
         before = inf if final else self._now - self._incomplete_after_s
         parts = Parts(list(trace.nodes)) if own else self._after.part(trace_id, trace.nodes, before)
-        steps = (own_node(step, trace.origin, counted=trace.has_counted(step)) for step in own)
+        steps = (own_node(step, trace.origin, counted=counted) for step, counted in trace.told(own))
         made = assemble([*parts.now, *steps])
         for record in made.queries:
             if record.outcome == "incomplete" and trace.again and not is_after:

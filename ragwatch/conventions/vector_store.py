@@ -27,6 +27,7 @@ MIXED = frozenset(
 """Databases that also hold vectors: a search only with a vector's marks, in the attributes or in the statement."""
 _STATEMENT = re.compile(
     r"order\s+by[^;]{0,500}<(?:=|-|#|\+|~|%)>"  # pgvector's distances
+    r"|(?:\b1(?:\.0)?|\?)\s*-\s*\([^;]{0,200}<=>"  # cosine similarity; by itself the sign is MySQL's equality
     r"|\bknn\b|ft\.search[^\n]{0,2000}\bknn\b|\$vectorsearch|\"(?:knn|neural|text_expansion|sparse_vector|semantic)\"\s*:"
     r"|vec(?:tor)?_distance|(?:cosine|l2)_?distance|vector\.query|\bvector_search\b|array_cosine_similarity",
     re.IGNORECASE,
