@@ -36,7 +36,8 @@ Besides the steps a span may be structure: `{WORKFLOW}` (a whole run), `{CHAIN}`
 - A span that goes through many questions, with parts of one name that each answer one, is many queries. A name that
   asks something itself (`rag.query`, `POST /ask`) is one.
 - Queries are counted, not traces: several in one trace are several, one over several services is one.
-- A run whose own span never came is one **incomplete** query: no success, and no failure. A service whose callers
+- A run whose own span never came is one **incomplete** query: no success, and no failure. Parts of one name below what
+  never came that each retrieve and generate are runs themselves. A service whose callers
   report elsewhere has queries of its own; one whose habits are not known yet is given ten lingers for its caller.
 - A run that failed before it could retrieve is a failed query. A root that only embeds and writes is an `ingest`.
 - A trace may go on for hours: where its root has not come, each query in it is handed on by itself.

@@ -363,3 +363,16 @@ def test_a_part_in_another_service_that_comes_late_is_no_query_of_its_own(called
     assert [record.service for record in live.queries] == ["bot"]
     assert [step.step for step in live.loose] == ["generate"]
     assert live.tallies["late", "after_query"] == 1
+
+
+def test_runs_below_a_span_from_before_the_agents_restart_are_queries() -> None:
+    runs = [a_run(minute * 60, b"longgone") for minute in range(5)]
+    live = Live().take(came for run in runs for came in run).end()
+    assert [(record.outcome, len(record.steps)) for record in live.queries] == [("ok", 2)] * 5
+
+
+def test_parts_of_a_run_that_never_came_are_one_incomplete_query() -> None:
+    looked, answered = oi("CHAIN", "look", retriever()), oi("CHAIN", "answer", llm())
+    parts = [came for tree in (looked, answered) for came in starting(spans_of(tree, trace=9), 0, b"longgone")]
+    live = Live().take(parts).end()
+    assert [(record.outcome, len(record.steps)) for record in live.queries] == [("incomplete", 2)]
