@@ -49,9 +49,12 @@ class After:
         """Whether runs of this trace were handed on."""
         return trace_id in self._runs
 
-    def remember(self, trace_id: bytes, nodes: Sequence[Node]) -> None:
-        """Remember the runs among spans that are handed on; ``nodes`` as they were assembled, parents first."""
-        found = _runs_of(nodes)
+    def remember(self, trace_id: bytes, nodes: Sequence[Node], *, is_called: bool = False) -> None:
+        """Remember the runs among spans that are handed on; ``nodes`` as they were assembled, parents first.
+
+        In a trace that others are ``called`` in every query is one: a part of it may come late from another service.
+        """
+        found = _runs_of(nodes, every_query=is_called)
         if not found:
             return
         held = self._runs.pop(trace_id, [])
@@ -63,29 +66,32 @@ class After:
         while self._bytes > MAX_BYTES:
             self._bytes -= _size(self._runs.pop(next(iter(self._runs))))
 
-    def part(self, trace_id: bytes, nodes: Sequence[Node], *, final: bool) -> Parts:
-        """Divide the foreign spans of a trace that is due; when it is ``final`` nothing is put off."""
+    def part(self, trace_id: bytes, nodes: Sequence[Node], before: float) -> Parts:
+        """Divide the foreign spans of a trace that is due; what came ``before`` that time is not put off (again)."""
         runs = self._runs.get(trace_id)
         if runs is None:
-            return Parts(list(nodes)) if final else _first(nodes)
+            return _first(nodes, before)
         parts = Parts([])
         for top in link(nodes):
             tree = [top, *top.below()]
-            if not top.lost or top.remote:
+            around, step = _around(runs, top.span.parent_id) if top.lost else _NOTHING
+            if not top.lost or (top.remote and around is None):
                 parts.now.extend(tree)
                 continue
-            around, step = _around(runs, top.span.parent_id)
             if around is None:
                 begins = any(run.end_ns <= top.span.start_ns and run.origin == top.origin for run in runs)
-                (parts.late if not begins else parts.now if final else parts.later).extend(tree)
+                (parts.late if not begins else parts.later if _is_new(tree, before) else parts.now).extend(tree)
                 continue
             own = leaked(around, tree)
+            gone: set[int] = set()
             for root in own:
-                parts.now.extend((root, *root.below()))
+                run = [root, *root.below()]
+                parts.now.extend(run)
+                gone.update(map(id, run))
                 root.span = root.span._replace(parent_id=b"")
-            gone = {id(node) for node in parts.now}
             rest = [node for node in tree if id(node) not in gone]
-            if not final and not own and not top.is_step and top.span.start_ns >= around.end_ns:
+            may_hold_runs = not own and not top.is_step and around.origin == top.origin
+            if may_hold_runs and top.span.start_ns >= around.end_ns and _is_new(tree, before):
                 parts.later.extend(rest)
                 continue
             for node in rest:
@@ -94,7 +100,11 @@ class After:
         return parts
 
 
-def _first(nodes: Sequence[Node]) -> Parts:
+def _is_new(tree: Iterable[Node], before: float) -> bool:
+    return any(node.came_at > before for node in tree)
+
+
+def _first(nodes: Sequence[Node], before: float) -> Parts:
     """A trace that is handed on for the first time: what began after its run ended waits for a run of its own."""
     known = {node.span.span_id for node in nodes}
     if all(not node.span.parent_id or node.span.parent_id in known or node.remote for node in nodes):
@@ -116,11 +126,12 @@ def _first(nodes: Sequence[Node]) -> Parts:
     for top in tops:
         begin = begins.get(top.span.parent_id)
         waits = begin is not None and any(end <= begin and origin == top.origin for end, origin in ended)
-        (parts.later if waits else parts.now).extend((top, *top.below()))
+        tree = [top, *top.below()]
+        (parts.later if waits and _is_new(tree, before) else parts.now).extend(tree)
     return parts
 
 
-def _runs_of(nodes: Iterable[Node]) -> list[Run]:
+def _runs_of(nodes: Iterable[Node], *, every_query: bool) -> list[Run]:
     """The queries that are runs, and runs around which there is no other, each with the spans in it."""
     within: dict[int, tuple[Node | None, str | None]] = {}
     spans: dict[int, list[tuple[bytes, str | None]]] = {}
@@ -130,7 +141,7 @@ def _runs_of(nodes: Iterable[Node]) -> list[Run]:
         role = node.role
         if role == "query":
             step = None
-            if node.seen.role in RUNS or node.seen.is_run:
+            if every_query or node.seen.role in RUNS or node.seen.is_run:
                 around = node
                 found.append(node)
         elif role in RUNS:
@@ -149,7 +160,7 @@ def _runs_of(nodes: Iterable[Node]) -> list[Run]:
     return runs
 
 
-_NOTHING = None, None
+_NOTHING: tuple[None, None] = None, None
 
 
 def _size(runs: Iterable[Run]) -> int:

@@ -68,6 +68,7 @@ class Assembler:
         self._replays = Replays()
         self._after = After()
         self._seen = SeenSpans()
+        self._now = 0.0
         self._done: dict[bytes, Done] = {}
         self._callers_silent: dict[str, None] = {}
         """Services whose callers have been seen not to report here: their own part is all that will come."""
@@ -118,6 +119,7 @@ class Assembler:
 
     def release(self, now: float) -> None:
         """Hand on what is whole, what is too old, and, over the bound, what has waited longest."""
+        self._now = now
         mixed = self._finish_due_own(now)
         if mixed:
             self._finish_mixing(mixed)
@@ -163,7 +165,7 @@ class Assembler:
         return came.part(is_new)
 
     def _add_foreign(self, raw: RawSpan, scope: str, origin: Origin, row: int, now: float, size: float) -> None:
-        node = Node(raw, scope, origin)
+        node = Node(raw, scope, origin, row=row, came_at=now)
         trace = self._traces.get(raw.trace_id)
         if trace is None:
             done = self._done.get(raw.trace_id)
@@ -206,6 +208,8 @@ class Assembler:
         return trace
 
     def _rooted(self, trace_id: bytes, trace: Waiting, now: float) -> None:
+        if trace.again and trace.root_at is None:
+            trace.since = now  # what was put off keeps its own time
         trace.root_at = now
         heappush(self._due, (self._deadline(trace), trace_id))
 
@@ -215,6 +219,8 @@ class Assembler:
         if trace.root_at is None:
             return at if trace.called is None else min(at, trace.since + CALLER_LINGERS * self._foreign_linger_s)
         linger = self._foreign_linger_s if trace.tells or not trace.own_root else self._linger_s
+        if trace.again:  # one whose spans never cease would wait for its time to be up
+            at = min(at, trace.since + CALLER_LINGERS * linger)
         return min(at, trace.root_at + linger)
 
     def _late(self, step: Step, origin: Origin, counted: bool) -> None:
@@ -329,8 +335,8 @@ class Assembler:
             self._finish_own(trace)
         elif trace.alone or trace.again or not of_a_query(step.step for step in trace.steps):
             tell = self._late if trace.again and not trace.alone else self._alone
-            for step in trace.steps:
-                tell(step, trace.origin, trace.has_counted(step))
+            for step, counted in trace.told(trace.steps):
+                tell(step, trace.origin, counted)
         else:
             self._events.tally("ragwatch.agent.incomplete", reason)
             self._events.query(trace.without_root(trace_id))
@@ -341,8 +347,9 @@ class Assembler:
         trace.mark()
         own = (*trace.roots, *trace.steps)
         is_after = not own and self._after.knows(trace_id)
-        parts = Parts(list(trace.nodes)) if own else self._after.part(trace_id, trace.nodes, final=final)
-        steps = (own_node(step, trace.origin, counted=trace.has_counted(step)) for step in own)
+        before = inf if final else self._now - self._incomplete_after_s
+        parts = Parts(list(trace.nodes)) if own else self._after.part(trace_id, trace.nodes, before)
+        steps = (own_node(step, trace.origin, counted=counted) for step, counted in trace.told(own))
         made = assemble([*parts.now, *steps])
         for record in made.queries:
             if record.outcome == "incomplete" and trace.again and not is_after:
@@ -360,15 +367,15 @@ class Assembler:
             self._late(step, origin, counted)
         for _ in parts.told:
             self._events.tally("ragwatch.agent.late", "after_query")
-        if is_after or (trace.root_at is not None and not own):
-            self._after.remember(trace_id, made.nodes)
+        is_called = trace.called is not None
+        if is_after or ((trace.root_at is not None or is_called) and not own):
+            self._after.remember(trace_id, made.nodes, is_called=is_called)
         if parts.later:
-            self._put_off(trace_id, trace, parts.later, is_new=bool(made.queries))
+            self._put_off(trace_id, trace, parts.later)
 
-    def _put_off(self, trace_id: bytes, trace: Waiting, nodes: list[Node], *, is_new: bool) -> None:
+    def _put_off(self, trace_id: bytes, trace: Waiting, nodes: list[Node]) -> None:
         """Let spans wait on for the run that they are of."""
-        since = trace.root_at if is_new and trace.root_at is not None else trace.since
-        held = self._open(trace_id, trace.origin, trace.rows[0], since)
+        held = self._open(trace_id, trace.origin, nodes[0].row, self._now)
         held.hold_on(trace, nodes)
         self.spans += len(nodes)
         self.bytes += held.bytes

@@ -59,24 +59,40 @@ def _attempts(node: Node, *, failed: bool) -> int | None:
 
 def _tries(requests: Sequence[Node], *, failed: bool) -> int:
     """How often a request was made; 0 where nothing says that it was made again."""
-    bad = [request for request in requests if _is_bad(request)]
-    if len(requests) < 2 or not bad or _is_bad(requests[-1]) != failed:
+    passing = sum(map(_may_pass, requests[:-1]))
+    if not passing or _is_bad(requests[-1]) != failed:
         return 0
     if any(one.span.end_ns > other.span.start_ns for one, other in pairwise(requests)):
         return 0  # what runs side by side is no second try
-    return len(bad) + (not failed)
+    return passing + 1
 
 
 def _asked(request: Node) -> tuple[object, ...]:
     """What makes two requests the same one, tried again."""
     held = request.span.attributes
-    return request.scope, request.span.name, held.get("url.full", held.get("http.url"))
+    return request.scope, request.span.name, *(held.get(key) for key in _PLACES)
+
+
+_PLACES = ("url.full", "http.url", "server.address", "server.port", "net.peer.name", "url.path", "http.target")
 
 
 def _is_bad(request: Node) -> bool:
-    held = request.span.attributes
-    status = whole(held.get("http.response.status_code", held.get("http.status_code")))
+    status = _status(request)
     return request.span.status_code == STATUS_ERROR or (status is not None and status >= 400)
+
+
+def _may_pass(request: Node) -> bool:
+    """Whether a request failed in a way that a client tries again: not what is not found, or not allowed."""
+    status = _status(request)
+    return _is_bad(request) and (status is None or status >= 500 or status in _TRIED_AGAIN)
+
+
+_TRIED_AGAIN = frozenset({408, 409, 425, 429})
+
+
+def _status(request: Node) -> int | None:
+    held = request.span.attributes
+    return whole(held.get("http.response.status_code", held.get("http.status_code")))
 
 
 def merge(outer: Step, inner: Sequence[Step]) -> Step:

@@ -44,11 +44,16 @@ class Node:
     """One span of a trace. ``role`` is a step, ``query``, or structure; ``merged`` are spans that were one with it."""
 
     __slots__ = (
-        "_fields", "_step", "alone", "children", "counted", "key", "lost", "merged", "origin", "own", "parent", "role",
-        "scope", "seen", "span",
+        "_fields", "_step", "alone", "came_at", "children", "counted", "key", "lost", "merged", "origin", "own",
+        "parent", "role", "row", "scope", "seen", "span",
     )  # fmt: skip
 
-    def __init__(self, span: RawSpan, scope: str, origin: Origin, step: Step | None = None) -> None:
+    def __init__(
+        self, span: RawSpan, scope: str, origin: Origin, step: Step | None = None, *, row: int = 0, came_at: float = 0.0
+    ) -> None:
+        self.row = row
+        """Of the inbox, where it came through one."""
+        self.came_at = came_at
         self.span = span
         self.scope = scope
         self.origin = origin

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -86,9 +85,28 @@ def _called(node: Node) -> str:
 
 
 def _fragments(tops: Sequence[Node]) -> set[int]:
-    """Chains whose run never came: several spans miss the same parent, so that each is but a part of it."""
-    missing = Counter(top.span.parent_id for top in tops if _misses_its_run(top) and _tells(top))
-    return {id(top) for top in tops if top.role == CHAIN and _misses_its_run(top) and missing[top.span.parent_id] > 1}
+    """Chains whose run never came: several spans miss the same parent, so that each is but a part of it.
+
+    But for those of one name that each retrieve and generate: runs that a leaked context hung below one span.
+    """
+    missing: dict[bytes, list[Node]] = {}
+    for top in tops:
+        if _misses_its_run(top) and _tells(top):
+            missing.setdefault(top.span.parent_id, []).append(top)
+    return {
+        id(top)
+        for parts in missing.values()
+        if len(parts) > 1 and not _are_runs(parts)
+        for top in parts
+        if top.role == CHAIN
+    }
+
+
+def _are_runs(parts: Sequence[Node]) -> bool:
+    called = {(part.span.name, part.scope) for part in parts}
+    return len(called) == 1 and all(
+        part.role in RUNS and {other.role for other in part.below()} >= ANSWERING for part in parts
+    )
 
 
 def _misses_its_run(top: Node) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from ragwatch import semconv
@@ -92,7 +92,7 @@ class Waiting:
 
     def hold_on(self, trace: Waiting, nodes: list[Node]) -> None:
         """Take what is left of a trace when the rest of it was handed on."""
-        self.rows, self.nodes = trace.rows, nodes
+        self.rows, self.nodes = sorted({node.row for node in nodes}), nodes
         self.bytes = trace.bytes * len(nodes) / max(1, trace.size)
         self.again = self.tells = True
 
@@ -125,9 +125,10 @@ class Waiting:
         for node in self.nodes if ids else ():
             node.counted = node.counted or node.id in ids
 
-    def has_counted(self, step: Step) -> bool:
-        """Whether the process of one of ragwatch's own steps has counted it."""
-        return not self.uncounted or step.span_id not in self.uncounted
+    def told(self, steps: Iterable[Step]) -> Iterator[tuple[Step, bool]]:
+        """Own steps, each with whether its process has counted it."""
+        uncounted = frozenset(self.uncounted)
+        return ((step, step.span_id not in uncounted) for step in steps)
 
     def query(self, root: Step, steps: Sequence[Step]) -> QueryRecord:
         """The record of one of its queries."""

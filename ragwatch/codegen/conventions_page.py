@@ -36,7 +36,8 @@ Besides the steps a span may be structure: `{WORKFLOW}` (a whole run), `{CHAIN}`
 - A span that goes through many questions, with parts of one name that each answer one, is many queries. A name that
   asks something itself (`rag.query`, `POST /ask`) is one.
 - Queries are counted, not traces: several in one trace are several, one over several services is one.
-- A run whose own span never came is one **incomplete** query: no success, and no failure. A service whose callers
+- A run whose own span never came is one **incomplete** query: no success, and no failure. Parts of one name below what
+  never came that each retrieve and generate are runs themselves. A service whose callers
   report elsewhere has queries of its own; one whose habits are not known yet is given ten lingers for its caller.
 - A run that failed before it could retrieve is a failed query. A root that only embeds and writes is an `ingest`.
 - A trace may go on for hours: where its root has not come, each query in it is handed on by itself.
@@ -56,10 +57,11 @@ Besides the steps a span may be structure: `{WORKFLOW}` (a whole run), `{CHAIN}`
   failed inner calls as attempts.
 - A client's span in a trace of its own is the framework's call around it in time, of the same service and model:
   the one with the same response id, else the tightest.
-- An answer with the response id of an earlier one, or faster than any server from a model that was slower before, is
+- An answer with the response id of an earlier one, or faster than any server from a model that once took 20 ms, is
   a replay of a cache: its usage is not counted, and it is marked `cache_suspected`.
 - A span that says no status but an error's type, or whose last event is an exception, failed.
-- Requests of a client that failed before the last one are `attempts` of the call around them.
+- Requests of a client that failed before the last one, to the same place, are `attempts` of the call around them: with
+  no answer, 408, 409, 425, 429 or 500 and above. What is not found or not allowed is not tried again.
 - What lost its parent within the one run of its trace is a part of that run: some instrumentors never end a span that
   failed.
 - An `embed` inside a `retrieve` is a step of its own.

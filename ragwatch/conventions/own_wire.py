@@ -92,11 +92,10 @@ class OwnTrace:
         for step in (*self.roots, *self.steps):
             by_id.setdefault(step.span_id, step)
         for span_id in self.span_ids:
-            if keep(span_id):
+            found = by_id.get(span_id.hex())
+            if found is not None and keep(span_id):  # without one it was put off, and cannot be read
                 part.span_ids.append(span_id)
-                found = by_id.get(span_id.hex())
-                if found is not None:  # else it was put off, and cannot be read
-                    part.put(found, counted=found.span_id not in uncounted)
+                part.put(found, counted=found.span_id not in uncounted)
         return part
 
 
@@ -235,12 +234,15 @@ def put_off(raw: bytes, traces: dict[bytes, OwnTrace]) -> bool:
     at = 38 if raw.startswith(_PARENT_ID, 28) else 28
     if not (raw.startswith(_ANY_HEAD, at) and raw.startswith(_TRACE_ID) and raw.startswith(_SPAN_ID, 18)):
         return False
+    is_query = raw.startswith(_QUERY_HEAD, at)
+    if is_query:
+        _parse_span(raw)  # a query that cannot be read is found out here, with its request, and not when it is done
     trace_id = raw[2:18]
     trace = traces.get(trace_id)
     if trace is None:
         trace = traces[trace_id] = OwnTrace(trace_id)
     trace.span_ids.append(raw[20:28])
-    if raw.startswith(_QUERY_HEAD, at):
+    if is_query:
         trace.unread_roots.append(raw)
     else:
         trace.unread.append(raw)

@@ -27,6 +27,7 @@ MIXED = frozenset(
 """Databases that also hold vectors: a search only with a vector's marks, in the attributes or in the statement."""
 _STATEMENT = re.compile(
     r"order\s+by[^;]{0,500}<(?:=|-|#|\+|~|%)>"  # pgvector's distances
+    r"|(?:\b1(?:\.0)?|\?)\s*-\s*\([^;]{0,200}<=>"  # cosine similarity; by itself the sign is MySQL's equality
     r"|\bknn\b|ft\.search[^\n]{0,2000}\bknn\b|\$vectorsearch|\"(?:knn|neural|text_expansion|sparse_vector|semantic)\"\s*:"
     r"|vec(?:tor)?_distance|(?:cosine|l2)_?distance|vector\.query|\bvector_search\b|array_cosine_similarity",
     re.IGNORECASE,
@@ -62,6 +63,7 @@ _SERVICES = re.compile(
 """Stores and managed retrieval by the service that a remote call names: Qdrant's, Pinecone's, Weaviate's and Milvus'
 gRPC, Bedrock's knowledge bases, Kendra, Vertex AI Search."""
 AZURE_SEARCH = "Microsoft.Search"
+SERVER_KIND = 2
 _TOP_K = ("db.vector.query.top_k", "db.chroma.query.n_results", "db.milvus.search.limit", "db.milvus.query.limit",
           "db.pinecone.query.top_k", "pinecone.query.top_k", "db.weaviate.query.limit", "qdrant.search.limit",
           "db.lancedb.search.limit", "db.marqo.search.limit")  # fmt: skip
@@ -104,6 +106,8 @@ def look(span: RawSpan, scope: str) -> str | None:
 def _remote(span: RawSpan) -> str | None:
     """The method of a store's service that is called from afar; None for any other call."""
     attributes = span.attributes
+    if span.kind == SERVER_KIND:
+        return None  # a service of the app's own may have such a name
     if attributes.get("az.namespace") == AZURE_SEARCH:
         return span.name.rpartition(".")[2]
     service, method = attributes.get("rpc.service"), attributes.get("rpc.method")

@@ -36,10 +36,13 @@ class Watcher(SpanProcessor):
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:
         """Remember whose a span is: its context's, else its parent's (a callback on another thread has but that)."""
         try:
-            query: Any = (parent_context or otel_context.get_current()).get(QUERY_KEY)
+            context = otel_context.get_current() if parent_context is None else parent_context
+            query: Any = context.get(QUERY_KEY)
             if query is None and span.parent is not None:
                 query = self._queries.get(span.parent.span_id)
-            if isinstance(query, ForeignStep) and not query.end_ns:
+            if not isinstance(query, ForeignStep) or query.end_ns:
+                return
+            if query.trace_id == span.context.trace_id:  # one in a trace of its own the agent could not know as counted
                 self._queries[span.context.span_id] = query
                 if len(self._queries) > MAX_OPEN:
                     self._queries.pop(next(iter(self._queries)), None)

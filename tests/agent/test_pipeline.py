@@ -250,3 +250,15 @@ def test_what_cannot_be_read_of_a_marked_step_is_left_out_and_counted(files: Fil
     assert [step["step"] for step in query["steps"]] == ["cache", "embed", "retrieve", "rerank", "generate"]
     assert all(step["model"] == "gpt-4o-mini" for step in query["steps"])
     assert View(files.values.directory).state().series("ragwatch.agent.unreadable") == {("?",): 1.0}
+
+
+def test_a_torn_span_of_a_marked_query_is_set_aside_and_ends_nothing(files: Files) -> None:
+    request = message_class("UnreadRequest").FromString(Requests(6, counted=True).make(1))
+    spans = request.resource_spans[0].scope_spans[0].spans
+    for at in range(len(spans)):
+        spans[at] += b"\x2a\x7f"  # a name that is longer than what is there
+    files.put(request.SerializeToString(), Requests(6, service="good", counted=True).make(2))
+    drain(files.pipeline())
+    drain(files.pipeline())
+    assert [query["service"] for query in stored(files)] == ["good"]
+    assert View(files.values.directory).state().series("ragwatch.agent.dead_letters") == {("decode",): 1.0}

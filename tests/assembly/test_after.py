@@ -302,3 +302,77 @@ def test_the_bound_on_spans_holds_for_what_waits_for_a_run() -> None:
     first, (_, *steps) = two_runs()
     live = Live(max_spans=1).take(first).take(steps)
     assert live.assembler.spans <= 1
+
+
+def starting(spans: Sequence[Came], start_s: float, parent_id: bytes | None = None) -> list[Came]:
+    """The same spans begun at another time, the first of them below another parent."""
+    move = int(start_s * 1e9) - spans[0].raw.start_ns
+    found = [
+        came._replace(raw=came.raw._replace(start_ns=came.raw.start_ns + move, end_ns=came.raw.end_ns + move))
+        for came in spans
+    ]
+    if parent_id is not None:
+        found[0] = found[0]._replace(raw=found[0].raw._replace(parent_id=parent_id))
+    return found
+
+
+def a_run(start_s: float, parent_id: bytes | None = None) -> list[Came]:
+    return starting(spans_of(oi("CHAIN", "graph", retriever(), llm()), trace=9), start_s, parent_id)
+
+
+def test_runs_that_never_end_in_a_trace_that_goes_on_are_counted_in_time_and_forgotten() -> None:
+    first = a_run(0)
+    live = Live().take(first, 60)
+    leaking_id = first[1].raw.span_id
+    for minute in range(1, 31):
+        _, *steps = a_run(60 * minute + 20)
+        live.take([*a_run(60 * minute, leaking_id), *steps], 60)
+        assert live.assembler.spans <= 6 * 2
+        rows, _ = live.assembler.pending()
+        assert len(rows) <= live.assembler.spans, "a row that holds nothing any more is let go"
+    assert sum(record.outcome == "incomplete" for record in live.queries) >= 30 - 6
+    live.end()
+    assert [record.outcome for record in live.queries].count("ok") == 31
+    assert [record.outcome for record in live.queries].count("incomplete") == 30
+
+
+def test_runs_of_a_trace_whose_spans_never_cease_are_handed_on_within_a_minute() -> None:
+    first = a_run(0)
+    live = Live().take(first, 1)
+    for second in range(1, 400):
+        live.take(a_run(second, first[1].raw.span_id), 1)
+        assert len(live.queries) >= second - 10 * LINGER_S - LINGER_S
+
+
+@pytest.mark.parametrize("called", [False, True], ids=["from here", "from elsewhere"])
+def test_a_part_in_another_service_that_comes_late_is_no_query_of_its_own(called: bool) -> None:
+    sends = spun("POST", {"http.request.method": "POST"}, kind=CLIENT)
+    root = (
+        spun("POST /ask", {}, retriever(), sends, llm(), kind=SERVER)
+        if called
+        else oi("CHAIN", "g", retriever(), sends)
+    )
+    if called:
+        root.flags, root.parent_id = REMOTE, b"elsewher"
+    spans = spans_of(root, trace=5)
+    (sent,) = [came.raw for came in spans if came.raw.name == "POST"]
+    served = spun("POST /gen", {}, llm(), kind=SERVER, flags=REMOTE, parent_id=sent.span_id, service="model")
+    other = starting(spans_of(served, trace=5), sent.start_ns / 1e9)
+    assert len(at_once([*spans, *other]).queries) == 1
+    live = Live().take(spans, 100).take(other).end()
+    assert [record.service for record in live.queries] == ["bot"]
+    assert [step.step for step in live.loose] == ["generate"]
+    assert live.tallies["late", "after_query"] == 1
+
+
+def test_runs_below_a_span_from_before_the_agents_restart_are_queries() -> None:
+    runs = [a_run(minute * 60, b"longgone") for minute in range(5)]
+    live = Live().take(came for run in runs for came in run).end()
+    assert [(record.outcome, len(record.steps)) for record in live.queries] == [("ok", 2)] * 5
+
+
+def test_parts_of_a_run_that_never_came_are_one_incomplete_query() -> None:
+    looked, answered = oi("CHAIN", "look", retriever()), oi("CHAIN", "answer", llm())
+    parts = [came for tree in (looked, answered) for came in starting(spans_of(tree, trace=9), 0, b"longgone")]
+    live = Live().take(parts).end()
+    assert [(record.outcome, len(record.steps)) for record in live.queries] == [("incomplete", 2)]

@@ -271,6 +271,7 @@ def test_reads_and_care_of_a_store_are_no_steps(system: str, name: str, operatio
         ({"db.system.name": "mongodb", "db.operation.name": "find"}, "find kb"),
         ({"db.system": "sqlite", "db.statement": "select 1"}, "query"),
         ({"db.system": "mysql"}, "db.query"),
+        ({"db.system": "mysql", "db.statement": "SELECT id FROM orders WHERE a <=> ? LIMIT 1"}, "SELECT"),
     ],
 )
 def test_databases_are_no_retrievals(attributes: dict[str, Any], name: str) -> None:
@@ -283,6 +284,11 @@ def test_databases_are_no_retrievals(attributes: dict[str, Any], name: str) -> N
     [
         {"db.system": "postgresql", "db.statement": "SELECT id FROM chunks ORDER BY embedding <=> %s LIMIT 5"},
         {"db.system.name": "postgresql", "db.query.text": "select id from c order by e <-> $1 limit 3"},
+        {
+            "db.system": "postgresql",
+            "db.statement": "select t, ? - (v <=> ?) as near from c order by near desc limit ?",
+        },
+        {"db.system": "postgresql", "db.statement": "SELECT t, 1 - (v::vector(3) <=> $1) AS s FROM c ORDER BY s DESC"},
         {"db.system": "redis", "db.statement": "FT.SEARCH idx *=>[KNN 3 @v $vec]"},
         {"db.system": "elasticsearch", "db.operation": "search", "db.statement": '{"knn": {"field": "vector"}}'},
         {"db.system": "opensearch", "db.operation": "search", "db.statement": '{"query": {"neural": {}}}'},
@@ -418,6 +424,8 @@ def test_a_model_that_always_answers_at_once_is_no_cache() -> None:
         return spun("rag.query", {}, search(), call)
 
     told = made(ask(0.5, "fake"), ask(0.5, "fake"))
+    assert [record.steps[1].cache_result for record in told.queries] == [None, None]
+    told = made(ask(4, "fake"), ask(0.5, "fake"))  # the first call of a process takes longer
     assert [record.steps[1].cache_result for record in told.queries] == [None, None]
     told = made(ask(300, "gpt-4o"), ask(0.5, "gpt-4o"), ask(0.5, "fake"))
     assert [record.steps[1].cache_result for record in told.queries] == [None, "hit", None]

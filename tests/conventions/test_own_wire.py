@@ -14,7 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from ragwatch import semconv
 from ragwatch.conventions import wire_values
-from ragwatch.conventions.decode import decode_steps, decode_traces
+from ragwatch.conventions.decode import DecodeError, decode_steps, decode_traces
 from ragwatch.conventions.own import FIELDS, step_name
 from ragwatch.conventions.own_wire import OwnTrace, own_trace, put_off, slots
 from ragwatch.conventions.shapes import take_unreadable
@@ -199,7 +199,7 @@ def test_what_was_put_off_and_cannot_be_read_is_left_out_and_counted() -> None:
     torn = as_counted(Span(trace_id=b"t" * 16, span_id=b"r" * 8, attributes=key_values({semconv.STEP: "embed"})))
     ((trace,),) = [group.own for group in decode_steps(request_of_encoded([good, torn + b"\x2a\x7f"]))]
     part = trace.part(lambda _: True)
-    assert (part.span_ids, [step.step for step in part.roots], part.steps) == ([b"s" * 8, b"r" * 8], ["query"], [])
+    assert (part.span_ids, [step.step for step in part.roots], part.steps) == ([b"s" * 8], ["query"], [])
     assert take_unreadable() == {"?": 1}
 
 
@@ -209,3 +209,9 @@ def test_what_is_kept_of_attributes_stays_bounded() -> None:
         decode_steps(request_of([Span(trace_id=b"t" * 16, span_id=b"s" * 8, attributes=key_values(found))]))
     assert len(slots) <= wire_values.MAX_CACHED
     assert len(slots.doubles) <= wire_values.MAX_CACHED
+
+
+def test_a_query_that_cannot_be_read_is_refused_with_its_request() -> None:
+    torn = as_counted(Span(trace_id=b"t" * 16, span_id=b"s" * 8, attributes=key_values({semconv.STEP: "query"})))
+    with pytest.raises(DecodeError):
+        decode_steps(request_of_encoded([torn + b"\x2a\x7f"]))

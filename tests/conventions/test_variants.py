@@ -215,6 +215,14 @@ def test_requests_that_failed_before_the_last_one_are_attempts_of_one_call() -> 
     assert only(failed).attempts == 2
 
 
+def test_requests_that_nobody_would_try_again_are_no_attempts() -> None:
+    assert only(chat("m", post(404), post(404), post(200))).attempts is None, "asked until it is there"
+    assert only(chat("m", post(401), post(200))).attempts is None
+    one, other = post(500), post(200)
+    one.attributes["server.address"], other.attributes["server.address"] = "login", "models"
+    assert only(chat("m", one, other)).attempts is None
+
+
 @pytest.mark.parametrize(
     ("attribute", "value"),
     [
@@ -282,6 +290,13 @@ def test_a_retriever_of_many_questions_is_one_retrieval() -> None:
 def test_stores_that_are_called_from_afar(name: str, attributes: dict[str, Any], step: str | None) -> None:
     (record,) = made(spun("rag.ask", {}, spun(name, attributes, kind=CLIENT), chat())).queries
     assert [found.step for found in record.steps] == [*([step] if step else []), "generate"]
+
+
+def test_a_service_of_the_apps_own_that_is_named_like_a_stores_is_no_retrieval() -> None:
+    served = {"rpc.system": "grpc", "rpc.service": "shop.VectorService", "rpc.method": "Query"}
+    told = made(spun("shop.VectorService/Query", served, search(), chat(), kind=SERVER))
+    assert kinds(told) == [["retrieve", "generate"]]
+    assert told.loose == []
 
 
 def llama(name: str, *below: Spun, events: list[tuple[str, int, dict[str, Any]]] | None = None) -> Spun:

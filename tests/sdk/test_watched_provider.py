@@ -167,3 +167,14 @@ answer()
     told = seen_by_an_agent(sink)
     assert told.loose == []
     assert [record.counted for record in told.queries] == [True]
+
+
+def test_a_span_in_a_trace_of_its_own_is_the_agents() -> None:
+    apart = """
+with ragwatch.query("q"):
+    lib.start_span("ChatOpenAI", context.Context(), start_time=time_ns() - 9_000_000,
+                   attributes={"openinference.span.kind": "LLM", "llm.token_count.prompt": 7}).end()
+"""
+    sink = run(APP + OWN_EXPORTER + STARTED + apart)
+    assert "rag.step.calls" not in sink.metrics() or "generate" not in sums(sink, "rag.step.calls", "step")
+    assert [step.step for step in seen_by_an_agent(sink).loose] == ["generate"]
