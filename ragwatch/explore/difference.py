@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ragwatch.explore.asked import Asked
 
@@ -34,6 +34,21 @@ class Difference(NamedTuple):
     seconds: tuple[float, float]
     cache: tuple[str | None, str | None]
     unseen: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values; documents are None where one of the two does not show them."""
+        documents = {
+            "gained": [{"id": key, "rank": rank} for key, rank in self.gained],
+            "lost": [{"id": key, "rank": rank} for key, rank in self.lost],
+            "moved": [move._asdict() for move in self.moved],
+        }
+        return {
+            "documents": None if self.unseen else documents,
+            "steps_s": {step: {"before": was, "after": now} for step, was, now in self.steps},
+            "same_answer": self.same_answer,
+            "latency_s": {"before": self.seconds[0], "after": self.seconds[1]},
+            "cache": {"before": self.cache[0], "after": self.cache[1]},
+        }
 
 
 def difference(before: Asked, after: Asked) -> Difference:

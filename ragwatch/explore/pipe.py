@@ -63,8 +63,9 @@ def answer_lines(
 ) -> int:
     """Carry every line out; 1 where a question failed or a command was wrong, else 0.
 
-    ``out`` takes a JSON object a question (``Asked.to_dict`` with ``Totals.to_dict`` as its ``summary``), ``wrong``
-    what cannot be carried out; ``words`` says what an error means.
+    ``out`` takes a JSON object an answer: ``Asked.to_dict`` with ``Totals.to_dict`` as its ``summary`` and, after
+    ``/again`` and ``/compare``, what differs as its ``difference``. ``wrong`` takes what cannot be carried out;
+    ``words`` says what an error means.
     """
     code, totals = 0, Totals()
     for line in lines:
@@ -83,6 +84,8 @@ def answer_lines(
                 return 2
             totals.add(asked)
             line_out = {**asked.to_dict(), "summary": totals.to_dict()}
+            if shell.differs is not None:
+                line_out["difference"] = shell.differs.to_dict()
             out(json.dumps(line_out, ensure_ascii=False, default=str))
             if failure is not None:
                 wrong(f"{asked.question!r} failed: {' '.join(words(failure).split())[:200]}")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ragwatch.errors import ConfigError, RagwatchError
 from ragwatch.explore import judgements
 from ragwatch.explore.asked import Asked, Asker
-from ragwatch.explore.difference import difference
+from ragwatch.explore.difference import Difference, difference
 from ragwatch.explore.view import Line, View
 from ragwatch.target.target import Target
 
@@ -73,13 +73,16 @@ class Shell:
         self.asked: list[Asked] = []
         self.compared: list[Asked] = []
         """Answers of other targets."""
+        self.differs: Difference | None = None
+        """What ``/again`` or ``/compare`` found, if that was the last line and both had an answer."""
         self._cancelled: str | None = None
         """The last question, where Ctrl-C ended it before it had an answer."""
         self._others: dict[str, Target] = {}
 
     def line(self, text: str) -> Asked | None:
-        """Carry a line out; what was asked, if it was a question. ``RagwatchError`` says what is wrong with it."""
+        """Carry a line out; the answer, if it asked anything. ``RagwatchError`` says what is wrong with it."""
         text = text.strip()
+        self.differs = None
         if not text:
             return None
         if text.startswith("/"):
@@ -144,7 +147,8 @@ class Shell:
         if failed is not None:
             self._show([Line(f"{failed} failed: nothing to compare", "yellow")])
             return
-        self._show(self._view.difference(difference(before, after), *names))
+        self.differs = difference(before, after)
+        self._show(self._view.difference(self.differs, *names))
 
     def _no_cache(self, _: str) -> None:
         self._without_cache = {} if self._without_cache else self.target.without_cache("/no-cache")
@@ -188,7 +192,7 @@ class Shell:
         judgements.bad(asked, self._golden)
         self._show([Line(f"{self._golden}: {asked.question!r} is answered wrong")])
 
-    def _compare(self, name: str) -> None:
+    def _compare(self, name: str) -> Asked:
         before = self._last()
         if not name:
             raise ConfigError("/compare", "wants another target: pkg.mod:function, http://…, demo", source="the prompt")
@@ -203,6 +207,7 @@ class Shell:
         self._draw(after)
         self.compared.append(after)
         self._differ(before, after, (before.target, after.target))
+        return after
 
     def _export(self, name: str) -> None:
         if not self.asked:

@@ -284,6 +284,21 @@ def test_the_last_line_is_a_result_and_the_summary_of_all(tmp_path: Path) -> Non
     assert (only["summary"]["questions"], only["summary"]["failed"], only["summary"]["cost_usd"]) == (1, 1, None)
 
 
+def test_what_differs_is_told_over_a_pipe_too(tmp_path: Path) -> None:
+    commands = f"why\n/set top_k=1\n/again\n/compare {APPS}:other\n/compare {APPS}:fails\nhow\n"
+    code, found, _ = piped(tmp_path, commands, f"{APPS}:answer")
+    assert code == 1
+    assert [line["question"] for line in found] == ["why", "why", "why", "why", "how"]
+    assert [line["target"].rpartition(":")[2] for line in found] == ["answer", "answer", "other", "fails", "answer"]
+    _, again, compared, failed, _ = found
+    assert [line for line in found if "difference" in line] == [again, compared]
+    assert again["difference"]["documents"] == {"gained": [], "lost": [{"id": "doc-2", "rank": 2}], "moved": []}
+    assert again["difference"]["same_answer"] is True
+    assert compared["difference"]["latency_s"] == {"before": again["latency_s"], "after": compared["latency_s"]}
+    assert compared["difference"]["same_answer"] == (compared["answer"] == again["answer"])
+    assert failed["error"] is not None
+
+
 def test_an_answer_does_not_wait_for_the_next_question(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "ragwatch.cli", "explore", f"{APPS}:answer"]
