@@ -2,7 +2,8 @@
 
 An OpenInference or OpenLLMetry span of a model call inside ``ragwatch.generate`` gives that step its model and tokens;
 inside the query alone it is a step of its own. What was counted so leaves the process marked, and the agent does not
-count it again. Loaded where there is such a span; never on the app's threads.
+count it again. Loaded where there is such a span; on the app's threads only for an exporter that the app has hung on
+ragwatch's provider, which gets its copy there.
 """
 
 from __future__ import annotations

@@ -269,8 +269,8 @@ class Recorder:
             operation = semconv.STEP_OPERATIONS.get(span.step)
             if operation is not None:
                 found.setdefault(semconv.OPERATION, operation)
-        elif span.taken and self.counts:
-            found[semconv.COUNTED] = True  # on a span that is no step it says nothing
+        elif self.is_counted(span):
+            found[semconv.COUNTED] = True
         return found
 
     def readable(self, span: Any) -> Any:
