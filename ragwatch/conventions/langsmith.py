@@ -28,8 +28,12 @@ def _extract(row: Row, span: RawSpan, step: str) -> None:
         if isinstance(found, list):
             put_documents(row, [_of_langchain(item) for item in found])
     elif step == "generate":
-        row.setdefault("cached_tokens", whole(mapping(attributes.get(_INPUT_DETAILS), "").get("cache_read")))
-        row.setdefault("reasoning_tokens", whole(mapping(attributes.get(_OUTPUT_DETAILS), "").get("reasoning")))
+        row.setdefault(
+            "cached_tokens", whole(mapping(attributes.get(_INPUT_DETAILS), _INPUT_DETAILS).get("cache_read"))
+        )
+        row.setdefault(
+            "reasoning_tokens", whole(mapping(attributes.get(_OUTPUT_DETAILS), _OUTPUT_DETAILS).get("reasoning"))
+        )
     elif step == "query":
         row.setdefault("question", text(question_in(mapping(attributes.get(INPUT), INPUT))))
         row.setdefault("answer", text(mapping(attributes.get(OUTPUT), OUTPUT).get("output")))

@@ -23,7 +23,10 @@ PACKED: Final = (
     "gen_ai.input.messages", "gen_ai.output.messages", "traceloop.entity.input", "traceloop.entity.output",
     "haystack.component.input", "haystack.component.output", "langfuse.observation.input",
     "langfuse.observation.output", "langfuse.observation.usage_details", "langfuse.observation.cost_details",
-    "mlflow.spanInputs", "mlflow.spanOutputs", "mlflow.chat.tokenUsage", "mlflow.llm.cost", "?",
+    "mlflow.spanInputs", "mlflow.spanOutputs", "mlflow.chat.tokenUsage", "mlflow.llm.cost",
+    "ai.prompt", "db.vector.query.response.documents", "gen_ai.completion", "gen_ai.prompt",
+    "gen_ai.usage.input_token_details", "gen_ai.usage.output_token_details", "nodes", "response.raw",
+    "retrieval.documents", "reranker.output_documents", "?",
 )  # fmt: skip
 """The attributes that conventions unpack, as ``ragwatch.agent.unreadable`` names them; a test reads them there.
 

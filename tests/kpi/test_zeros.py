@@ -7,13 +7,14 @@ from importlib import import_module
 from pathlib import Path
 
 import ragwatch.conventions
+from ragwatch.conventions.openinference import WHOLE_LISTS
 from ragwatch.kpi.state import State
 from ragwatch.kpi.zeros import PACKED, fill
 
 FOLDER = Path(ragwatch.conventions.__file__).parent
 UNPACK = {"unpack", "mapping"}
-LISTED = {"gen_ai.input.messages", "gen_ai.output.messages"}
-"""Unpacked in a loop over their names (``genai._texts``)."""
+LISTED = {"gen_ai.input.messages", "gen_ai.output.messages", *WHOLE_LISTS.values()}
+"""Unpacked by a name that is looked up (``genai._texts``, OpenInference's lists as one value)."""
 
 
 def unpacked() -> set[str]:
