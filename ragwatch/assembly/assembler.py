@@ -386,8 +386,7 @@ class Assembler:
         if self._events.counted is not None and not trace.roots and len(trace.unread_roots) == 1:
             self._events.counted(key_of(trace.unread_roots[0])[:TRACE_ID_BYTES].hex(), trace.only_query)
             return
-        if trace.unread or trace.unread_roots:
-            trace.read()
+        trace.read()
         roots = sorted(trace.roots, key=lambda root: root.start_ns)
         groups = by_root(roots, trace.steps, trace.links or {}) if len(roots) > 1 else {roots[0].span_id: trace.steps}
         events = self._events

@@ -8,7 +8,7 @@ from typing import Any
 
 from ragwatch.assembly.node import CLIENT, Node
 from ragwatch.conventions.keys import keys_of
-from ragwatch.conventions.read import STATUS_ERROR
+from ragwatch.conventions.own import STATUS_ERROR
 from ragwatch.conventions.table import OTHER, whole
 from ragwatch.record import Document, Step
 

@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ragwatch import semconv
-from ragwatch.conventions.own import step_name, to_step
+from ragwatch.conventions.own import STATUS_ERROR, step_name, to_step
 from ragwatch.conventions.raw import RawSpan
-from ragwatch.conventions.read import STATUS_ERROR, fields_of, read_step
+from ragwatch.conventions.read import fields_of, read_step
 from ragwatch.conventions.registry import recognise
 from ragwatch.conventions.table import NOTHING, OTHER, SERVER, STRUCTURE, Row, Seen, flag
 from ragwatch.record import Step
@@ -193,7 +193,7 @@ def own_node(step: Step, origin: Origin, *, counted: bool) -> Node:
         attributes,
         None,
         None,
-        2 if step.outcome == "error" else 0,
+        STATUS_ERROR if step.outcome == "error" else 0,
         "",
         "",
         0,

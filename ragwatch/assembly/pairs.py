@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ragwatch.assembly.calls import NEAR_NS, is_within
 from ragwatch.assembly.node import CALLS, Node, is_frameworks
-from ragwatch.conventions.table import CHAIN, WORKFLOW
+from ragwatch.assembly.roots import RUNS
+from ragwatch.conventions.own import STATUS_ERROR
 
-_RUNS = frozenset({WORKFLOW, CHAIN})
 MAX_COMPARED = 200
 """Calls of one step in a trace that are compared with one another."""
 
@@ -84,7 +84,7 @@ def rehang(tops: Sequence[Node]) -> bool:
     lost = [top for top in tops if top.lost and not top.remote and not top.own]
     if not lost:
         return False
-    runs = [top for top in tops if not top.lost and top.role in _RUNS]
+    runs = [top for top in tops if not top.lost and top.role in RUNS]
     if len(runs) != 1:
         return False
     (run,) = runs
@@ -141,7 +141,7 @@ def _reports(calls: Sequence[Node]) -> bool:
 
 def _has_answer(call: Node) -> bool:
     fields = call.fields(call.role)
-    return "response_id" in fields or "output_tokens" in fields or call.span.status_code == 2
+    return "response_id" in fields or "output_tokens" in fields or call.span.status_code == STATUS_ERROR
 
 
 def _host_beside(call: Node, calls: Sequence[Node], taken: Mapping[int, Sequence[Node]]) -> Node | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ragwatch.assembly.node import Node
+from ragwatch.conventions.own import STATUS_ERROR
 
 IMPOSSIBLE_S = 0.002
 """No model server has been seen to answer with tokens in less; LangChain's in-memory cache takes 0.4 to 0.6 ms."""
@@ -32,7 +33,7 @@ class Replays:
         for node in sorted(calls, key=lambda node: (node.span.start_ns, node.span.span_id)):
             fields = node.fields("generate")
             identity = fields.get("response_id")
-            if node.span.status_code == 2:
+            if node.span.status_code == STATUS_ERROR:
                 continue
             if fields.get("cache_result") is None and self._is_replay(node, identity):
                 fields["cache_result"] = "hit"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ragwatch.assembly.node import Node, Origin
+from ragwatch.conventions.own import STATUS_ERROR
 from ragwatch.conventions.table import CHAIN, EVALUATION, OTHER, SERVER, STORE_READ, TASK, WORKFLOW
 
 ANSWERING = frozenset({"retrieve", "generate"})
@@ -277,7 +278,9 @@ def _without_answers(top: Node) -> list[Node]:
         return []
     if "ingest" in kinds:
         top.role = "ingest"
-    elif top.span.status_code == 2 and (top.role == WORKFLOW or (asks(top.span.name) and (kinds or top.role in RUNS))):
+    elif top.span.status_code == STATUS_ERROR and (
+        top.role == WORKFLOW or (asks(top.span.name) and (kinds or top.role in RUNS))
+    ):
         return [top]
     return []
 

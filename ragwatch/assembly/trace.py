@@ -12,8 +12,8 @@ from ragwatch.assembly.node import Node, Origin, link
 from ragwatch.assembly.pairs import rehang, rejoin
 from ragwatch.assembly.roots import ANSWERING, of_a_query, settle_roles
 from ragwatch.conventions.keys import keys_of
-from ragwatch.conventions.own import hashed
-from ragwatch.conventions.read import QUERY_FIELDS, STATUS_ERROR, read_step
+from ragwatch.conventions.own import STATUS_ERROR, hashed
+from ragwatch.conventions.read import QUERY_FIELDS, read_step
 from ragwatch.conventions.registry import field_table
 from ragwatch.conventions.table import OTHER
 from ragwatch.record import QueryRecord, Step

@@ -8,7 +8,7 @@ from typing import Any
 
 from ragwatch import semconv
 from ragwatch.conventions.keys import keys_of
-from ragwatch.conventions.own import SLOTS
+from ragwatch.conventions.own import SLOTS, STATUS_ERROR
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.registry import conventions, field_table
 from ragwatch.conventions.shapes import unreadable
@@ -16,7 +16,6 @@ from ragwatch.conventions.table import NOTHING, Row, Seen
 from ragwatch.error_class import error_class
 from ragwatch.record import Step
 
-STATUS_ERROR = 2
 RAISE = os.environ.get("RAGWATCH_RAISE") == "1"
 """In tests a fault in a convention is raised."""
 MAX_MESSAGE = 500

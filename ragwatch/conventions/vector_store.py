@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 
 from ragwatch.conventions.keys import keys_of
+from ragwatch.conventions.own import STATUS_ERROR
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.table import STORE_READ, Attributes, Convention, Field, Row, number, text, whole
 from ragwatch.record import Document
@@ -83,7 +84,7 @@ def look(span: RawSpan, scope: str) -> str | None:
             return _verb(called.lower()) or STORE_READ
     if not name and not marked and _of_scope(scope):  # a call that failed before anything was said of it
         verb = span.name.partition(" ")[0] if " " in span.name else span.name.rpartition(".")[2]
-        return _verb(verb.lower()) or ("retrieve" if span.status_code == 2 else STORE_READ)
+        return _verb(verb.lower()) or ("retrieve" if span.status_code == STATUS_ERROR else STORE_READ)
     if name not in SYSTEMS and not marked:
         return "retrieve" if name in MIXED and _searches_vectors(attributes) else None
     said = attributes.get("db.operation.name") or attributes.get("db.operation")
