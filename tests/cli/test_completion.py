@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pexpect
@@ -44,6 +46,19 @@ def test_bash_completes_files_where_a_file_is_wanted(tmp_path: Path, capsys: pyt
     assert completed(script, "ragwatch", "top", "--data-dir", start) == [f"{tmp_path}/goals"]
 
 
+@contextmanager
+def started(program: Path, folder: Path, term: str, said: str) -> Iterator[pexpect.spawn[str]]:
+    """An interactive shell without the user's settings that has read ``start`` in the folder, and has said so."""
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "TERM": term, "LANG": "C.UTF-8"}
+    shell = pexpect.spawn(str(program), ["-f", "-i"], env=env, dimensions=(40, 160), encoding="utf-8", timeout=30)
+    try:
+        shell.sendline(f"source {folder}/start && echo REA''DY")
+        shell.expect_exact(said)
+        yield shell
+    finally:
+        shell.close(force=True)
+
+
 def typed(shell: pexpect.spawn[str], text: str, wanted: str) -> None:
     """Type, press the tab key, and wait for what the shell makes of it; then the line is emptied."""
     shell.send(f"{text}\t")
@@ -60,36 +75,23 @@ def test_zsh_completes_verbs_options_and_files(tmp_path: Path, capsys: pytest.Ca
     (modules,) = (program.parent.parent / "usr" / "lib").glob("*/zsh/*")
     folders = sorted({str(path.parent) for path in functions.glob("**/*")})
     (tmp_path / "start").write_text(
-        f"module_path=({modules})\nfpath=({tmp_path} {' '.join(folders)})\n"
-        "autoload -Uz compinit && compinit -u -D && echo REA''DY\n"
+        f"module_path=({modules})\nfpath=({tmp_path} {' '.join(folders)})\nautoload -Uz compinit && compinit -u -D\n"
     )
-    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "dumb", "LANG": "C.UTF-8"}
-    shell = pexpect.spawn(str(program), ["-f", "-i"], env=env, dimensions=(40, 160), encoding="utf-8", timeout=30)
-    try:
-        shell.sendline(f"source {tmp_path}/start")
-        shell.expect_exact("READY")
+    with started(program, tmp_path, "dumb", "READY") as shell:
         typed(shell, "ragwatch que", "queries")
         typed(shell, "ragwatch queries --error-c", "--error-class")
         typed(shell, "ragwatch completion z", "completion zsh")
         typed(shell, f"ragwatch bench --questions {tmp_path}/gol", "golden.jsonl")
-    finally:
-        shell.close(force=True)
 
 
 def test_tcsh_completes_verbs_and_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     program = debian_file("tcsh", "bin/tcsh")
     assert main(["completion", "tcsh"]) == 0
     (tmp_path / "start").write_text(capsys.readouterr().out)
-    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm", "LANG": "C.UTF-8"}
-    shell = pexpect.spawn(str(program), ["-f", "-i"], env=env, dimensions=(40, 160), encoding="utf-8", timeout=30)
-    try:
-        shell.sendline(f"source {tmp_path}/start; echo REA''DY")
-        shell.expect_exact("READY\r\n")
+    with started(program, tmp_path, "xterm", "READY\r\n") as shell:
         typed(shell, "ragwatch que", "queries")
         typed(shell, "ragwatch bench --fin", "--find-knee")
         typed(shell, "ragwatch completion z", "completion zsh")
-    finally:
-        shell.close(force=True)
 
 
 def test_a_shell_that_is_not_known_is_said() -> None:
