@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Final
 
-_FRAGMENTS: tuple[tuple[str, str], ...] = (
+_FRAGMENTS: Final[tuple[tuple[str, str], ...]] = (
     ("contextlength", "context_length"),
     ("contextwindow", "context_length"),
     ("maxtokens", "context_length"),
@@ -53,16 +54,16 @@ _FRAGMENTS: tuple[tuple[str, str], ...] = (
     ("valueerror", "invalid_request"),
     ("typeerror", "invalid_request"),
 )
-_STATUS = re.compile(
+_STATUS: Final = re.compile(
     r"\b(?:error code|status(?: code)?|http(?:/\d(?:\.\d)?)?|code|response|error)\W{0,3}([1-5]\d\d)\b"
     r"|^\W{0,2}([45]\d\d)\b|\berror occurred \((\d{3})\)|\btoo many ([45]\d\d) error responses",
     re.IGNORECASE,
 )
-_NAMED = re.compile(r"\berror occurred \((\w{3,60})\)|\bStatusCode\.([A-Z_]{2,40})\b|\(Caused by (\w{3,60})\(")
+_NAMED: Final = re.compile(r"\berror occurred \((\w{3,60})\)|\bStatusCode\.([A-Z_]{2,40})\b|\(Caused by (\w{3,60})\(")
 """What AWS' clients, gRPC's and urllib3's retries name in the message alone."""
-_CONTEXT = re.compile(r"context[_ ](?:length|window)|maximum context", re.IGNORECASE)
-_FILTER = re.compile(r"content[_ ](?:filter|policy)", re.IGNORECASE)
-_WORDS = (
+_CONTEXT: Final = re.compile(r"context[_ ](?:length|window)|maximum context", re.IGNORECASE)
+_FILTER: Final = re.compile(r"content[_ ](?:filter|policy)", re.IGNORECASE)
+_WORDS: Final = (
     (
         re.compile(r"\brate[ _-]?limit|\btoo many requests|\bquota (?:exceeded|exhausted)", re.IGNORECASE),
         "rate_limited",
@@ -81,7 +82,7 @@ _WORDS = (
 )
 """What the words of a message say, where neither the type's name nor a status does: JavaScript's errors are all
 ``Error``."""
-_BY_STATUS = {400: "invalid_request", 401: "auth", 403: "auth", 404: "invalid_request", 408: "timeout",
+_BY_STATUS: Final = {400: "invalid_request", 401: "auth", 403: "auth", 404: "invalid_request", 408: "timeout",
               413: "context_length", 422: "invalid_request", 429: "rate_limited", 504: "timeout"}  # fmt: skip
 
 

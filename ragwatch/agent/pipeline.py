@@ -30,6 +30,7 @@ from ragwatch.config.prices import Prices, read_prices
 from ragwatch.conventions.decode import DecodeError, ResourceSteps, decode_steps
 from ragwatch.conventions.decode_json import decode_traces_json, json_to_protobuf
 from ragwatch.conventions.evaluation import Judgement, judgements
+from ragwatch.conventions.own_late import part_of
 from ragwatch.conventions.own_wire import OwnTrace
 from ragwatch.kpi.engine import Engine
 from ragwatch.kpi.otlp_in import data_points, from_request, log_records
@@ -304,7 +305,7 @@ def _keys(pending: bytes) -> set[bytes]:
 
 def _waiting(trace: OwnTrace, keys: set[bytes]) -> OwnTrace:
     """The part of a trace whose ids (trace and span, 24 bytes) are among ``keys``."""
-    return trace.part(lambda span_id: trace.trace_id + span_id in keys)
+    return part_of(trace, lambda span_id: trace.trace_id + span_id in keys)
 
 
 def prices_of(settings: AgentValues) -> Prices | None:

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from ragwatch.assembly.node import Node, link
 from ragwatch.assembly.roots import RUNS, Run, leaked
 from ragwatch.assembly.seen_spans import SPAN_ID_BYTES
 
-MAX_BYTES = 8 << 20
+MAX_BYTES: Final = 8 << 20
 """What is remembered of runs; the traces that were handed on longest ago are forgotten first."""
-RUN_BYTES = 400
+RUN_BYTES: Final = 400
 """What a run takes beside the ids of its spans."""
-MAX_RUNS = 100
+MAX_RUNS: Final = 100
 """Of one trace; the oldest are forgotten, but for the first."""
-MAX_SPANS = 1000
+MAX_SPANS: Final = 1000
 """Of one run."""
 
 
@@ -160,7 +161,7 @@ def _runs_of(nodes: Iterable[Node], *, every_query: bool) -> list[Run]:
     return runs
 
 
-_NOTHING: tuple[None, None] = None, None
+_NOTHING: Final[tuple[None, None]] = None, None
 
 
 def _size(runs: Iterable[Run]) -> int:

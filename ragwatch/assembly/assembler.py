@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import partial
 from heapq import heappop, heappush
 from math import inf
+from typing import Final
 
 from ragwatch.assembly.after import After, Parts
 from ragwatch.assembly.calls import Calls
@@ -24,20 +25,21 @@ from ragwatch.assembly.seen_spans import TRACE_ID_BYTES, SeenSpans, is_span_key
 from ragwatch.assembly.trace import assemble, steps_of
 from ragwatch.assembly.waiting import Done, Waiting
 from ragwatch.conventions.own import step_name
-from ragwatch.conventions.own_wire import OwnTrace, key_of, own_trace
+from ragwatch.conventions.own_late import key_of, part_of
+from ragwatch.conventions.own_wire import OwnTrace, own_trace
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import take_unreadable
 from ragwatch.conventions.table import OTHER, SERVER
 from ragwatch.record import Step
 
 __all__ = ["Assembler", "Events", "Origin"]
-RECENT = 30_000
+RECENT: Final = 30_000
 """Traces that are remembered after they were handed on."""
-CALLER_LINGERS = 10
+CALLER_LINGERS: Final = 10
 """How many lingers a part of a query that another service called waits for that service's span, where nothing is known
 of its habits: a model may answer for a minute after the retrieval service is done."""
-MAX_SERVICES = 1000
-_SILENT = frozenset({OTHER, SERVER})
+MAX_SERVICES: Final = 1000
+_SILENT: Final = frozenset({OTHER, SERVER})
 
 
 class Assembler:
@@ -162,7 +164,7 @@ class Assembler:
             keys.add(key)
             return True
 
-        return came.part(is_new)
+        return part_of(came, is_new)
 
     def _add_foreign(self, raw: RawSpan, scope: str, origin: Origin, row: int, now: float, size: float) -> None:
         node = Node(raw, scope, origin, row=row, came_at=now)
@@ -383,8 +385,9 @@ class Assembler:
             self._calls.add(node)
 
     def _finish_own(self, trace: Waiting) -> None:
-        if self._events.counted is not None and not trace.roots and len(trace.unread_roots) == 1:
-            self._events.counted(key_of(trace.unread_roots[0])[:TRACE_ID_BYTES].hex(), trace.only_query)
+        counted = self._events.counted
+        if counted is not None and trace.counted and not trace.roots and len(trace.unread_roots) == 1:
+            counted(key_of(trace.unread_roots[0])[:TRACE_ID_BYTES].hex(), trace.only_query)
             return
         trace.read()
         roots = sorted(trace.roots, key=lambda root: root.start_ns)

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Final
 
 from ragwatch.assembly.node import CALLS, Node
 
-SECOND_NS = 1_000_000_000
-TOLERANCE_NS = 2_000_000
+SECOND_NS: Final = 1_000_000_000
+TOLERANCE_NS: Final = 2_000_000
 """Clocks of one machine, read a moment apart."""
-NEAR_NS = 20_000_000
+NEAR_NS: Final = 20_000_000
 """A framework calls its client within this time."""
-MAX_SECONDS = 30
+MAX_SECONDS: Final = 30
 """A longer call stands in one more place: a stream of minutes."""
-MAX_LOOKED_AT = 100
+MAX_LOOKED_AT: Final = 100
 """Calls of one service, step and second that are compared; of more at a time only the answer's id could tell."""
 _Place = tuple[str, str, int | str]
 """Service, step, and a second, or a moment of ``NEAR_NS`` or an answer as text."""

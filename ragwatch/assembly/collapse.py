@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 from ragwatch.assembly.node import CLIENT, Node
 from ragwatch.conventions.keys import keys_of
@@ -12,9 +12,9 @@ from ragwatch.conventions.own import STATUS_ERROR
 from ragwatch.conventions.table import OTHER, whole
 from ragwatch.record import Document, Step
 
-_INNER_FIRST = frozenset({"model", "data_source", "first_chunk_s", "response_model", "response_id"})
+_INNER_FIRST: Final = frozenset({"model", "data_source", "first_chunk_s", "response_model", "response_id"})
 """Fields that the innermost span knows best: it is nearest to the store or the model."""
-_TAKEN = (
+_TAKEN: Final = (
     "operation", "model", "response_model", "response_id", "provider", "input_tokens", "output_tokens", "cached_tokens",
     "reasoning_tokens", "cost_usd", "first_chunk_s", "cache", "cache_result", "data_source", "top_k", "score_threshold",
 )  # fmt: skip
@@ -73,7 +73,7 @@ def _asked(request: Node) -> tuple[object, ...]:
     return request.scope, request.span.name, *(held.get(key) for key in _PLACES)
 
 
-_PLACES = ("url.full", "http.url", "server.address", "server.port", "net.peer.name", "url.path", "http.target")
+_PLACES: Final = ("url.full", "http.url", "server.address", "server.port", "net.peer.name", "url.path", "http.target")
 
 
 def _is_bad(request: Node) -> bool:
@@ -87,7 +87,7 @@ def _may_pass(request: Node) -> bool:
     return _is_bad(request) and (status is None or status >= 500 or status in _TRIED_AGAIN)
 
 
-_TRIED_AGAIN = frozenset({408, 409, 425, 429})
+_TRIED_AGAIN: Final = frozenset({408, 409, 425, 429})
 
 
 def _status(request: Node) -> int | None:

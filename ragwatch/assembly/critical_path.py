@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from ragwatch.record import Step
 
@@ -47,7 +48,7 @@ def usual_path(root: Step, steps: Sequence[Step]) -> tuple[tuple[str, float], ..
     return tuple([(step, nanoseconds / 1e9) for step, nanoseconds in owned.items() if nanoseconds])
 
 
-_MAX_DEPTH = 100
+_MAX_DEPTH: Final = 100
 """Steps nest a handful deep; parent links that form a chain longer than this are hostile."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ragwatch import semconv
 from ragwatch.conventions.own import STATUS_ERROR, step_name, to_step
@@ -14,20 +14,20 @@ from ragwatch.conventions.registry import recognise
 from ragwatch.conventions.table import NOTHING, OTHER, SERVER, STRUCTURE, Row, Seen, flag
 from ragwatch.record import Step
 
-PARENT_IS_REMOTE = 0x300
+PARENT_IS_REMOTE: Final = 0x300
 """The bits of a span's flags that say so (opentelemetry-proto, SpanFlags)."""
-CALLS = frozenset({"generate", "embed", "rerank", "retrieve"})
+CALLS: Final = frozenset({"generate", "embed", "rerank", "retrieve"})
 """Steps that a framework and a client may both record."""
-CLIENT = 3
-_FRAMEWORKS = (
+CLIENT: Final = 3
+_FRAMEWORKS: Final = (
     "langchain", "langgraph", "llama_index", "llamaindex", "haystack", "crewai", "dspy", "smolagents", "agno",
     "autogen", "pydantic", "agents", "semantic_kernel", "strands", "beeai", "guidance", "pipecat",
 )  # fmt: skip
 """In the scope of an instrumentor of a framework; any other instrumentor's is a client's."""
-AT_THE_END_NS = 1_000_000
+AT_THE_END_NS: Final = 1_000_000
 """An exception so near to a call's end ended it."""
-_SILENT = frozenset({OTHER, SERVER})
-MAX_DEPTH = 200
+_SILENT: Final = frozenset({OTHER, SERVER})
+MAX_DEPTH: Final = 200
 """Parent links that form a longer chain, or a circle, are hostile."""
 
 

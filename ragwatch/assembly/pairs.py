@@ -9,13 +9,14 @@ is around it: the same holds there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from ragwatch.assembly.calls import NEAR_NS, is_within
 from ragwatch.assembly.node import CALLS, Node, is_frameworks
 from ragwatch.assembly.roots import RUNS
 from ragwatch.conventions.own import STATUS_ERROR
 
-MAX_COMPARED = 200
+MAX_COMPARED: Final = 200
 """Calls of one step in a trace that are compared with one another."""
 
 

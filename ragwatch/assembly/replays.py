@@ -7,16 +7,17 @@ the models that frameworks bring for tests always answer at once.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from ragwatch.assembly.node import Node
 from ragwatch.conventions.own import STATUS_ERROR
 
-IMPOSSIBLE_S = 0.002
+IMPOSSIBLE_S: Final = 0.002
 """No model server has been seen to answer with tokens in less; LangChain's in-memory cache takes 0.4 to 0.6 ms."""
-SERVED_S = 0.02
+SERVED_S: Final = 0.02
 """What a model server takes at least. Far from the other: a test's model takes a while too when it is first called."""
-REMEMBERED = 20_000
-MAX_MODELS = 1000
+REMEMBERED: Final = 20_000
+MAX_MODELS: Final = 1000
 
 
 class Replays:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from ragwatch.assembly.node import Node
 from ragwatch.assembly.whole import Whole
@@ -14,8 +14,8 @@ from ragwatch.conventions.registry import documented
 from ragwatch.conventions.table import REDACTED, STORE_READ
 from ragwatch.record import QueryRecord, Step
 
-_MODEL_STEPS = ("generate", "embed")
-_FIELDS: dict[str, tuple[str, ...]] = {
+_MODEL_STEPS: Final = ("generate", "embed")
+_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "generate": ("model", "response_model", "provider", "input_tokens", "output_tokens", "cost_usd", "response_id"),
     "embed": ("model", "input_tokens"),
     "retrieve": ("document_count", "documents", "top_k", "data_source"),
@@ -23,7 +23,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "cache": ("cache_result",),
 }
 """What the KPIs want to know of a step that succeeded."""
-_QUERY_FIELDS = ("session", "user", "prompt_version", "question_length", "answer_length")
+_QUERY_FIELDS: Final = ("session", "user", "prompt_version", "question_length", "answer_length")
 
 
 @dataclass

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ragwatch.assembly.node import Node, Origin
 from ragwatch.conventions.own import STATUS_ERROR
 from ragwatch.conventions.table import CHAIN, EVALUATION, OTHER, SERVER, STORE_READ, TASK, WORKFLOW
 
-ANSWERING = frozenset({"retrieve", "generate"})
-RUNS = frozenset({WORKFLOW, CHAIN})
-_YIELDS = {
+ANSWERING: Final = frozenset({"retrieve", "generate"})
+RUNS: Final = frozenset({WORKFLOW, CHAIN})
+_YIELDS: Final = {
     "retrieve": frozenset({"generate"}),
     "generate": frozenset({"retrieve", "rerank"}),
     "embed": frozenset({"retrieve", "generate", "rerank", "ingest"}),
@@ -50,8 +50,8 @@ def asks(name: str) -> bool:
     return _ASKS.search(_CAMEL.sub("_", name).lower()) is not None
 
 
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_ASKS = re.compile(
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_ASKS: Final = re.compile(
     r"(?<![a-z])(?:ask|rag|qa|quer(?:y|ies)|question\w*|answer\w*|chat\w*|search\w*|complet\w*|invoke|respond\w*|reply)"
     r"(?![a-z])"
 )
@@ -78,7 +78,7 @@ def _yield_by_name(top: Node) -> None:
                 node.role = OTHER if by_hand else WORKFLOW if node.seen.is_run else TASK
 
 
-_RETRIEVER = re.compile(r"[a-z0-9]Retriever(?:\.\w+)?$")
+_RETRIEVER: Final = re.compile(r"[a-z0-9]Retriever(?:\.\w+)?$")
 
 
 def _called(node: Node) -> str:
@@ -170,7 +170,7 @@ class Run(NamedTuple):
         return cls(span.span_id, span.name, node.scope, node.origin, span.end_ns, first)
 
 
-_RUNS_OR_QUERY = RUNS | {"query"}
+_RUNS_OR_QUERY: Final = RUNS | {"query"}
 
 
 def _leaked(run: Node) -> list[Node]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 TRACE_ID_BYTES, SPAN_ID_BYTES = 16, 8
-REMEMBERED = 30_000
+REMEMBERED: Final = 30_000
 """Spans in each of two generations: the older one goes when the younger is full."""
 
 
@@ -40,4 +42,4 @@ class SeenSpans:
             self._old, self._young = self._young, set()
 
 
-_LENGTHS = {TRACE_ID_BYTES + SPAN_ID_BYTES}
+_LENGTHS: Final = {TRACE_ID_BYTES + SPAN_ID_BYTES}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ragwatch import semconv
 from ragwatch.assembly.collapse import collapse, whole_step
@@ -83,7 +83,7 @@ def steps_of(nodes: Iterable[Node]) -> list[tuple[Step, Origin, bool]]:
     ]
 
 
-_AS_ATTRIBUTE = {
+_AS_ATTRIBUTE: Final = {
     "session": semconv.SESSION_ID,
     "tenant": semconv.TENANT_ID,
     "prompt_version": semconv.PROMPT_VERSION,
@@ -113,7 +113,7 @@ def _root_step(root: Node) -> Step:
     if root.own:
         return root.step()
     fields = root.fields("query")
-    held = {name: fields[name] for name in QUERY_FIELDS if name in fields}
+    held: dict[str, Any] = {name: fields[name] for name in QUERY_FIELDS if name in fields}
     for node in root.below():  # what the run's own span does not say, a span below may
         missing = [name for name in ("session", "user", "tenant", "prompt_version") if name not in held]
         if not missing:

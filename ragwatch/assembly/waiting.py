@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from ragwatch import semconv
 from ragwatch.assembly.complete import complete, incomplete
 from ragwatch.assembly.node import Node, Origin
-from ragwatch.conventions.own_wire import OwnTrace, read_steps
+from ragwatch.conventions.own_late import read_steps
+from ragwatch.conventions.own_wire import OwnTrace
 from ragwatch.record import QueryRecord, Step
 
 
@@ -19,8 +20,8 @@ class Done(NamedTuple):
     rooted: bool
 
 
-WHOLE = Done(None, rooted=True)
-MAX_LINKS = 1000
+WHOLE: Final = Done(None, rooted=True)
+MAX_LINKS: Final = 1000
 _Held = TypeVar("_Held")
 _Some = list[_Held] | tuple[_Held, ...]
 """Most of a trace's lists stay empty: no tuple is made for that, and an empty list would take 56 bytes."""
@@ -53,7 +54,7 @@ class Waiting:
         self.uncounted: _Some[str] = ()
         """Own steps that their process has not counted."""
         self.unread: _Some[bytes] = ()
-        """Spans of own steps that their process has counted: most are never looked at."""
+        """Spans of own steps that were put off: of those that their process has counted most are never looked at."""
         self.unread_roots: _Some[bytes] = ()
         """The same of queries."""
         self.nodes: _Some[Node] = ()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from ragwatch.conventions.decode_json import span_key
 from ragwatch.conventions.wire_schema import message_class
 
-_parse_request: Callable[[bytes], Any] = message_class("Request").FromString
+_parse_request: Final[Callable[[bytes], Any]] = message_class("Request").FromString
 
 
 def cut_protobuf(body: bytes, keep: set[bytes]) -> bytes:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import DecodeError as ProtobufError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from ragwatch.conventions.own_wire import MARK, OwnTrace, is_foreign, put_off, put_off_parsed, take
+from ragwatch.conventions.own_late import put_off, put_off_parsed, put_off_whole
+from ragwatch.conventions.own_scan import COMPILED, STEP_KEY
+from ragwatch.conventions.own_wire import MARK, OwnTrace, is_foreign, take
 from ragwatch.conventions.rare_fields import rare_fields
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.wire_bounds import Swollen, check_bounds
@@ -23,8 +25,8 @@ from ragwatch.conventions.wire_schema import message_class
 from ragwatch.conventions.wire_values import MAX_CACHED_LENGTH, attributes, names, text_of
 
 __all__ = ["DecodeError", "RawSpan", "ResourceSpans", "ResourceSteps", "Scope", "decode_steps", "decode_traces"]
-MAX_RESOURCES = 256
-MARK_WITHIN = 4096
+MAX_RESOURCES: Final = 256
+MARK_WITHIN: Final = 4096
 """Where a request's first span says whether its process has counted it: then the others need no parsing either."""
 
 
@@ -54,13 +56,13 @@ class ResourceSteps(NamedTuple):
     scopes: list[tuple[Scope, list[RawSpan]]]
 
 
-_parse_request: Callable[[bytes], Any] = message_class("Request").FromString
-_parse_unread: Callable[[bytes], Any] = message_class("UnreadRequest").FromString
-_parse_span: Callable[[bytes], Any] = message_class("Span").FromString
-_parse_resource: Callable[[bytes], Any] = message_class("Resource").FromString
-_parse_scope: Callable[[bytes], Any] = message_class("Scope").FromString
-_new_span = tuple.__new__
-_attribute = attributes.__getitem__
+_parse_request: Final[Callable[[bytes], Any]] = message_class("Request").FromString
+_parse_unread: Final[Callable[[bytes], Any]] = message_class("UnreadRequest").FromString
+_parse_span: Final[Callable[[bytes], Any]] = message_class("Span").FromString
+_parse_resource: Final[Callable[[bytes], Any]] = message_class("Resource").FromString
+_parse_scope: Final[Callable[[bytes], Any]] = message_class("Scope").FromString
+_new_span: Final = tuple.__new__
+_attribute: Final = attributes.__getitem__
 
 
 def decode_traces(body: bytes) -> list[ResourceSpans]:
@@ -82,18 +84,19 @@ def decode_steps(body: bytes) -> list[ResourceSteps]:
     Steps that their process has counted are read when somebody asks for them.
     """
     found = []
-    marked = MARK in body[:MARK_WITHIN]
+    head = body[:MARK_WITHIN]
+    bare = MARK in head or (COMPILED and STEP_KEY in head)
     with _refusing():
-        for resource, groups in _cut(body, _parse_unread if marked else _parse_request):
+        for resource, groups in _cut(body, _parse_unread if bare else _parse_request):
             own: dict[bytes, OwnTrace] = {}
-            scopes = [(scope, _spans(_to_be_read(spans, own) if marked else spans, own)) for scope, spans in groups]
+            scopes = [(scope, _spans(_to_be_read(spans, own) if bare else spans, own)) for scope, spans in groups]
             found.append(ResourceSteps(resource, list(own.values()), scopes))
     return found
 
 
 def _to_be_read(encoded: Any, own: dict[bytes, OwnTrace]) -> list[Any]:
     """The spans that cannot be put off, parsed."""
-    return [_parse_span(raw) for raw in encoded if not put_off(raw, own)]
+    return [_parse_span(raw) for raw in encoded if not (put_off(raw, own) or (COMPILED and put_off_whole(raw, own)))]
 
 
 @contextmanager
@@ -162,8 +165,8 @@ def _spans(messages: Any, own: dict[bytes, OwnTrace] | None = None) -> list[RawS
     return found
 
 
-_resources: dict[bytes, dict[str, Any]] = {}
-_scopes: dict[bytes, Scope] = {}
+_resources: Final[dict[bytes, dict[str, Any]]] = {}
+_scopes: Final[dict[bytes, Scope]] = {}
 
 
 def _resource(raw: bytes) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import json
 from base64 import b64encode, urlsafe_b64decode
 from collections.abc import Callable, Mapping, Sequence
 from sys import intern
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ragwatch.conventions.decode import DecodeError, RawSpan, ResourceSpans, Scope
 from ragwatch.conventions.wire_values import MAX_DEPTH, MAX_DOUBLES
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 Signal = Literal["traces", "metrics", "logs"]
-_ROOTS: dict[Signal, str] = {"traces": "resourceSpans", "metrics": "resourceMetrics", "logs": "resourceLogs"}
-_IDS = frozenset({"traceId", "spanId", "parentSpanId"})
-_KINDS = {
+_ROOTS: Final[dict[Signal, str]] = {"traces": "resourceSpans", "metrics": "resourceMetrics", "logs": "resourceLogs"}
+_IDS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
+_KINDS: Final = {
     f"SPAN_KIND_{name}": number
     for number, name in enumerate(("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"))
 }
-_CODES = {"STATUS_CODE_UNSET": 0, "STATUS_CODE_OK": 1, "STATUS_CODE_ERROR": 2}
-_BAD_VALUES = (ValueError, TypeError, AttributeError, OverflowError, RecursionError)
+_CODES: Final = {"STATUS_CODE_UNSET": 0, "STATUS_CODE_OK": 1, "STATUS_CODE_ERROR": 2}
+_BAD_VALUES: Final = (ValueError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 def decode_traces_json(body: bytes) -> list[ResourceSpans]:
@@ -276,7 +276,7 @@ def _bytes(found: Any, _depth: int) -> bytes:
     return urlsafe_b64decode(plain + "=" * (-len(plain) % 4))
 
 
-_READERS: dict[str, Callable[[Any, int], Any]] = {
+_READERS: Final[dict[str, Callable[[Any, int], Any]]] = {
     "stringValue": _string,
     "boolValue": _bool,
     "intValue": _integer,

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from ragwatch import semconv
 
-MARK = semconv.EVENT_EVALUATION.encode()
-_GOOD = frozenset({"good", "relevant", "pass", "passed", "true", "yes", "correct", "positive", "grounded", "faithful"})
-_BAD = frozenset(
+MARK: Final = semconv.EVENT_EVALUATION.encode()
+_GOOD: Final = frozenset(
+    {"good", "relevant", "pass", "passed", "true", "yes", "correct", "positive", "grounded", "faithful"}
+)
+_BAD: Final = frozenset(
     {"bad", "irrelevant", "not_relevant", "fail", "failed", "false", "no", "incorrect", "negative", "hallucinated"}
 )
-_SOURCES = frozenset({"label", "feedback", "probe", "judge"})
-_OF_RETRIEVAL = ("retriev", "relevan", "context", "recall", "precision")
+_SOURCES: Final = frozenset({"label", "feedback", "probe", "judge"})
+_OF_RETRIEVAL: Final = ("retriev", "relevan", "context", "recall", "precision")
 
 
 class Judgement(NamedTuple):

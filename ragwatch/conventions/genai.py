@@ -6,6 +6,8 @@ a habit and no convention stands in their files.
 
 from __future__ import annotations
 
+from typing import Final
+
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import at, put_documents, unpack
 from ragwatch.conventions.table import (
@@ -23,10 +25,10 @@ from ragwatch.conventions.table import (
     whole,
 )  # fmt: skip
 
-OPERATION = "gen_ai.operation.name"
-_PROVIDER = "gen_ai.provider.name"
-DOCUMENTS = "gen_ai.retrieval.documents"
-NO_VENDORS = frozenset(
+OPERATION: Final = "gen_ai.operation.name"
+_PROVIDER: Final = "gen_ai.provider.name"
+DOCUMENTS: Final = "gen_ai.retrieval.documents"
+NO_VENDORS: Final = frozenset(
     {
         "langchain", "llama_index", "llamaindex", "haystack", "langgraph", "crewai", "autogen", "strands-agents",
         "spring_ai", "semantic_kernel", "agno", "dspy", "smolagents", "pydantic-ai", "pydantic_ai",
@@ -34,11 +36,11 @@ NO_VENDORS = frozenset(
     }
 )  # fmt: skip
 """Frameworks that call themselves the provider."""
-_STREAMS = ("gen_ai.request.stream", "gen_ai.request.is_stream", "gen_ai.is_streaming", "llm.is_streaming")
-_CHUNKS = frozenset({"gen_ai.content.completion.chunk", "llm.content.completion.chunk"})
-_MODEL = frozenset({"generate", "embed", "rerank"})
-_GENERATES = frozenset({"generate"})
-_RETRIEVES = frozenset({"retrieve"})
+_STREAMS: Final = ("gen_ai.request.stream", "gen_ai.request.is_stream", "gen_ai.is_streaming", "llm.is_streaming")
+_CHUNKS: Final = frozenset({"gen_ai.content.completion.chunk", "llm.content.completion.chunk"})
+_MODEL: Final = frozenset({"generate", "embed", "rerank"})
+_GENERATES: Final = frozenset({"generate"})
+_RETRIEVES: Final = frozenset({"retrieve"})
 
 
 def _extract(row: Row, span: RawSpan, step: str) -> None:
@@ -97,7 +99,7 @@ def _streamed(row: Row, span: RawSpan) -> None:
         row["first_chunk_s"] = after
 
 
-CONVENTION = Convention(
+CONVENTION: Final[Convention] = Convention(
     "genai",
     "OpenTelemetry GenAI",
     rules=(

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from ragwatch.conventions.keys import keys_of
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.table import SERVER, Convention, Field, text
 
 Words = Sequence[str]
-_SUFFIX = re.compile(r"\.(?:task|workflow|run|tool|agent)$")
-_BORDERS = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_METHODS = frozenset({"get", "post", "put", "delete", "patch", "head", "options"})
-_STRUCTURE = frozenset(
+_SUFFIX: Final = re.compile(r"\.(?:task|workflow|run|tool|agent)$")
+_BORDERS: Final = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_METHODS: Final = frozenset({"get", "post", "put", "delete", "patch", "head", "options"})
+_STRUCTURE: Final = frozenset(
     {
         "engine", "agent", "chain", "pipeline", "workflow", "graph", "handler", "service", "controller",
         "endpoint", "app", "bot", "session", "history", "memory", "template", "prompt", "prompts", "parser",
@@ -26,37 +27,37 @@ _STRUCTURE = frozenset(
     }
 )  # fmt: skip
 """A name that ends so is what holds steps, or works for them."""
-_HELD = frozenset(
+_HELD: Final = frozenset(
     {
         "docs", "documents", "document", "chunks", "passages", "context", "contexts", "kb", "knowledge",
         "corpus", "index", "vectors", "vectorstore", "nodes", "embeddings",
     }
 )  # fmt: skip
-_ANSWERS = frozenset(
+_ANSWERS: Final = frozenset(
     {
         "answer", "answers", "response", "reply", "text", "completion", "content", "summary", "output",
         "message", "query", "queries", "question", "questions", "chat", "stream", "async",
     }
 )  # fmt: skip
-_NO_TEXTS = frozenset(
+_NO_TEXTS: Final = frozenset(
     {
         "id", "ids", "uuid", "key", "password", "token", "url", "report", "pdf", "data", "random", "test",
         "code", "hash", "name", "image", "thumbnail", "schema", "sequence",
     }
 )  # fmt: skip
-_NO_LOOKUP = frozenset(
+_NO_LOOKUP: Final = frozenset(
     {
         "set", "put", "write", "store", "save", "warm", "warmup", "clear", "invalidate", "update",
         "refresh", "evict", "fill", "populate",
     }
 )  # fmt: skip
-_SEARCHES = frozenset(
+_SEARCHES: Final = frozenset(
     {
         "vector", "similarity", "semantic", "hybrid", "knn", "ann", "dense", "sparse", "document", "docs",
         "rag", "kb", "fulltext", "bm25",
     }
 )  # fmt: skip
-_FETCHES = frozenset({"fetch", "find", "lookup", "search", "get", "query", "load"})
+_FETCHES: Final = frozenset({"fetch", "find", "lookup", "search", "get", "query", "load"})
 
 
 def _rerank(words: Words) -> bool:
@@ -118,7 +119,7 @@ def _generate(words: Words) -> bool:
     return False
 
 
-_RULES: tuple[tuple[str, Callable[[Words], bool], str], ...] = (
+_RULES: Final[tuple[tuple[str, Callable[[Words], bool], str], ...]] = (
     ("rerank", _rerank, "rerank…, …ranker, …postprocessor"),
     ("guardrail", _guardrail, "guardrail…, guard, moderation"),
     ("cache", _cache, "cache, unless it is written"),
@@ -128,8 +129,8 @@ _RULES: tuple[tuple[str, Callable[[Words], bool], str], ...] = (
     ("generate", _generate, "…llm…, Chat…, …generator, generate (answer, text, …)"),
 )
 _KIND_SERVER, _KIND_CONSUMER = 2, 5
-MAX_CACHED = 4096
-_known: dict[str, str | None] = {}
+MAX_CACHED: Final = 4096
+_known: Final[dict[str, str | None]] = {}
 
 
 def step_of_name(name: str) -> str | None:
@@ -164,7 +165,7 @@ def look(span: RawSpan, _scope: str) -> str | None:
     return step_of_name(name)
 
 
-CONVENTION = Convention(
+CONVENTION: Final[Convention] = Convention(
     "names",
     "Hand-made spans, by name",
     look=look,

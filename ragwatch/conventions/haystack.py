@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import at, mapping, put_documents
 from ragwatch.conventions.table import TASK, WORKFLOW, Convention, Row, given, text, whole
 
-TYPE = "haystack.component.type"
-INPUT = "haystack.component.input"
-OUTPUT = "haystack.component.output"
-_BY_SUFFIX = (
+TYPE: Final = "haystack.component.type"
+INPUT: Final = "haystack.component.input"
+OUTPUT: Final = "haystack.component.output"
+_BY_SUFFIX: Final = (
     ("Retriever", "retrieve"), ("Ranker", "rerank"), ("Reranker", "rerank"), ("Embedder", "embed"),
     ("Generator", "generate"), ("Writer", "ingest"), ("Converter", "ingest"), ("Splitter", "ingest"),
     ("Cleaner", "ingest"), ("Fetcher", "ingest"), ("ToolInvoker", "tool"), ("CacheChecker", "cache"),
     ("WebSearch", "retrieve"),
 )  # fmt: skip
-_VENDORS = ("OpenAI", "AzureOpenAI", "Anthropic", "Cohere", "HuggingFace", "Mistral", "GoogleAI", "VertexAI", "Ollama",
-            "Nvidia", "AmazonBedrock")  # fmt: skip
+_VENDORS: Final = (
+    "OpenAI", "AzureOpenAI", "Anthropic", "Cohere", "HuggingFace", "Mistral", "GoogleAI", "VertexAI",
+    "Ollama", "Nvidia", "AmazonBedrock",
+)  # fmt: skip
 
 
 def look(span: RawSpan, _scope: str) -> str | None:
@@ -65,7 +69,7 @@ def _extract(row: Row, span: RawSpan, step: str) -> None:
         row["reasoning_tokens"] = whole(at(usage, "completion_tokens_details", "reasoning_tokens"))
 
 
-CONVENTION = Convention(
+CONVENTION: Final[Convention] = Convention(
     "haystack",
     "Haystack's own tracer",
     look=look,

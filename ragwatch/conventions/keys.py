@@ -7,7 +7,7 @@ there at all is looked up by the tuple of names: a third of a microsecond, where
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ragwatch.conventions.table import Convention, Field, Row, Rule, Seen, text
 
@@ -28,8 +28,8 @@ class Plan(NamedTuple):
 Flat = tuple[tuple[tuple[str, str], ...], ...]
 First = tuple[str, bool, dict[Any, Seen]]
 Settled = tuple[tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...], dict[Any, Seen]]
-MAX_CACHED = 4096
-MAX_NAMES = 512
+MAX_CACHED: Final = 4096
+MAX_NAMES: Final = 512
 """Spans of more names are worked out each time."""
 
 
@@ -165,12 +165,12 @@ class Keys:
         return flat
 
 
-OF_QUERY = frozenset({"session", "user", "tenant", "prompt_version"})
-_PACKED_OF_QUERY = frozenset({"metadata", "tag.tags"})
-VECTORS = ("db.vector.", "db.chroma.", "db.milvus.", "db.pinecone.", "db.weaviate.", "db.marqo.", "db.lancedb.",
+OF_QUERY: Final = frozenset({"session", "user", "tenant", "prompt_version"})
+_PACKED_OF_QUERY: Final = frozenset({"metadata", "tag.tags"})
+VECTORS: Final = ("db.vector.", "db.chroma.", "db.milvus.", "db.pinecone.", "db.weaviate.", "db.marqo.", "db.lancedb.",
            "pinecone.", "qdrant.")  # fmt: skip
-TRANSPORT = ("http.", "rpc.", "messaging.", "db.", "url.", "faas.", "net.", "network.", "server.address")
-_known: dict[tuple[str, ...], Keys] = {}
+TRANSPORT: Final = ("http.", "rpc.", "messaging.", "db.", "url.", "faas.", "net.", "network.", "server.address")
+_known: Final[dict[tuple[str, ...], Keys]] = {}
 
 
 def keys_of(attributes: Mapping[str, Any]) -> Keys:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import at, mapping, put_documents, question_in, unpack
@@ -23,14 +23,14 @@ from ragwatch.conventions.table import (
     whole,
 )
 
-TYPE = "langfuse.observation.type"
-_OF = "langfuse.observation."
+TYPE: Final = "langfuse.observation.type"
+_OF: Final = "langfuse.observation."
 INPUT, OUTPUT, USAGE, COST = f"{_OF}input", f"{_OF}output", f"{_OF}usage_details", f"{_OF}cost_details"
-FIRST_CHUNK = f"{_OF}completion_start_time"
-_IN = ("prompt_tokens", "input_tokens", "promptTokens")
-_OUT = ("completion_tokens", "output_tokens", "completionTokens")
-_CACHED = ("input_cache_read", "input_cached_tokens", "cache_read_input_tokens")
-_REASONING = ("output_reasoning", "output_reasoning_tokens")
+FIRST_CHUNK: Final = f"{_OF}completion_start_time"
+_IN: Final = ("prompt_tokens", "input_tokens", "promptTokens")
+_OUT: Final = ("completion_tokens", "output_tokens", "completionTokens")
+_CACHED: Final = ("input_cache_read", "input_cached_tokens", "cache_read_input_tokens")
+_REASONING: Final = ("output_reasoning", "output_reasoning_tokens")
 
 
 def _extract(row: Row, span: RawSpan, step: str) -> None:
@@ -91,7 +91,7 @@ def _version(value: object) -> str | None:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else text(value)
 
 
-CONVENTION = Convention(
+CONVENTION: Final[Convention] = Convention(
     "langfuse",
     "Langfuse's SDK",
     rules=(

@@ -6,16 +6,16 @@ that failed has an exception and a status that says that all is well.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import at, mapping, put_documents, question_in, unpack
 from ragwatch.conventions.table import CHAIN, TASK, Convention, Field, Row, Rule, text, whole
 
-KIND = "langsmith.span.kind"
+KIND: Final = "langsmith.span.kind"
 INPUT, OUTPUT = "gen_ai.prompt", "gen_ai.completion"
 _INPUT_DETAILS, _OUTPUT_DETAILS = "gen_ai.usage.input_token_details", "gen_ai.usage.output_token_details"
-_OF = "langsmith.metadata."
+_OF: Final = "langsmith.metadata."
 
 
 def _extract(row: Row, span: RawSpan, step: str) -> None:
@@ -45,7 +45,7 @@ def _of_langchain(item: Any) -> Any:
     return held if isinstance(held, dict) else item
 
 
-CONVENTION = Convention(
+CONVENTION: Final[Convention] = Convention(
     "langsmith",
     "LangSmith's OpenTelemetry exporter",
     rules=(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import at, mapping, put_documents, unpack
 from ragwatch.conventions.table import TASK, WORKFLOW, Convention, Row, given, text, whole
 
-SCOPE = "llamaindex.opentelemetry.tracer"
-_METHODS = {
+SCOPE: Final = "llamaindex.opentelemetry.tracer"
+_METHODS: Final = {
     "retrieve": "retrieve",
     "postprocess_nodes": "rerank",
     **dict.fromkeys(
@@ -23,10 +23,10 @@ _METHODS = {
         "embed",
     ),
 }  # fmt: skip
-_RUNS = frozenset({"query", "chat", "stream_chat", "run"})
-_RUNNERS = ("Engine", "Agent", "Workflow")
-_READERS = ("Splitter", "Parser", "Extractor")
-_USAGE = (("input_tokens", "prompt_tokens"), ("output_tokens", "completion_tokens"))
+_RUNS: Final = frozenset({"query", "chat", "stream_chat", "run"})
+_RUNNERS: Final = ("Engine", "Agent", "Workflow")
+_READERS: Final = ("Splitter", "Parser", "Extractor")
+_USAGE: Final = (("input_tokens", "prompt_tokens"), ("output_tokens", "completion_tokens"))
 
 
 def look(span: RawSpan, scope: str) -> str | None:
@@ -76,7 +76,7 @@ def _answered(row: Row, raw: Any) -> None:
     row.setdefault("response_model", text(at(raw, "model")))
 
 
-CONVENTION = Convention(
+CONVENTION: Final[Convention] = Convention(
     "llama_index",
     "LlamaIndex's own tracing",
     look=look,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.read_json import read_json
 from ragwatch.conventions.shapes import at, mapping, put_documents, question_in, unpack
@@ -20,11 +22,11 @@ from ragwatch.conventions.table import (
     whole,
 )
 
-TYPE = "mlflow.spanType"
+TYPE: Final = "mlflow.spanType"
 INPUTS, OUTPUTS = "mlflow.spanInputs", "mlflow.spanOutputs"
 USAGE, COST = "mlflow.chat.tokenUsage", "mlflow.llm.cost"
-_CHUNKS = frozenset({"mlflow.chunk.item.0"})
-_TYPES = {
+_CHUNKS: Final = frozenset({"mlflow.chunk.item.0"})
+_TYPES: Final = {
     "llm": "generate",
     "chat_model": "generate",
     "embedding": "embed",
@@ -88,7 +90,7 @@ def _called(row: Row, span: RawSpan, step: str) -> None:
         row["first_chunk_s"] = span.seconds_until(_CHUNKS)
 
 
-CONVENTION = Convention(
+CONVENTION: Final[Convention] = Convention(
     "mlflow",
     "MLflow's tracing",
     rules=(Rule(TYPE, {**_TYPES, **{f'"{name}"': role for name, role in _TYPES.items()}}),),

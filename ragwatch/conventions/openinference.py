@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import (
@@ -36,18 +36,18 @@ from ragwatch.conventions.table import (
 )  # fmt: skip
 from ragwatch.record import Document
 
-KIND = "openinference.span.kind"
-DOCUMENTS = "retrieval.documents."
-RERANKED = "reranker.output_documents."
-WHOLE_LISTS = {"retrieve": "retrieval.documents", "rerank": "reranker.output_documents"}
-FIRST_CHUNK = "First Token Stream Event"
-_CHUNKS = frozenset({FIRST_CHUNK})
-_RESPONSE_ID = re.compile(r'"id":\s?"((?:chatcmpl|cmpl|msg|resp|gen)[-_][^"\\]{4,128})"')
-_NO_COST = re.compile(r'"total_cost":\s?0(?:\.0)?[,}]')
-_IN_METADATA = (("user_id", "user"), ("session_id", "session"), ("prompt_version", "prompt_version"),
+KIND: Final = "openinference.span.kind"
+DOCUMENTS: Final = "retrieval.documents."
+RERANKED: Final = "reranker.output_documents."
+WHOLE_LISTS: Final = {"retrieve": "retrieval.documents", "rerank": "reranker.output_documents"}
+FIRST_CHUNK: Final = "First Token Stream Event"
+_CHUNKS: Final = frozenset({FIRST_CHUNK})
+_RESPONSE_ID: Final = re.compile(r'"id":\s?"((?:chatcmpl|cmpl|msg|resp|gen)[-_][^"\\]{4,128})"')
+_NO_COST: Final = re.compile(r'"total_cost":\s?0(?:\.0)?[,}]')
+_IN_METADATA: Final = (("user_id", "user"), ("session_id", "session"), ("prompt_version", "prompt_version"),
                 ("tenant", "tenant"), ("tenant_id", "tenant"))  # fmt: skip
-_GENERATES = frozenset({"generate"})
-_EMBEDS = frozenset({"embed"})
+_GENERATES: Final = frozenset({"generate"})
+_EMBEDS: Final = frozenset({"embed"})
 
 
 def _refine(span: RawSpan) -> str | None:
@@ -187,7 +187,7 @@ def _models(row: Row, span: RawSpan, step: str) -> None:
         row.setdefault("response_model", named)
 
 
-CONVENTION = Convention(
+CONVENTION: Final[Convention] = Convention(
     "openinference",
     "OpenInference",
     rules=(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.table import Convention, Field, Row, cost, flag, number, text
 
-_STREAMS = ("gen_ai.request.stream", "gen_ai.request.is_stream")
+_STREAMS: Final = ("gen_ai.request.stream", "gen_ai.request.is_stream")
 
 
 def _extract(row: Row, span: RawSpan, step: str) -> None:
@@ -15,7 +17,7 @@ def _extract(row: Row, span: RawSpan, step: str) -> None:
         row.setdefault("first_chunk_s", first)  # of a call that does not stream it is the whole duration
 
 
-CONVENTION = Convention(
+CONVENTION: Final[Convention] = Convention(
     "openlit",
     "OpenLIT",
     extract=_extract,

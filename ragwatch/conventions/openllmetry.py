@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ragwatch.conventions.handmade import step_of_name
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import at, mapping, put_documents, unpack
 from ragwatch.conventions.table import TASK, WORKFLOW, Convention, Field, Row, Rule, text
 
-KIND = "traceloop.span.kind"
-ENTITY = "traceloop.entity.name"
-INPUT = "traceloop.entity.input"
-OUTPUT = "traceloop.entity.output"
-_BUNDLES = ('{"str_or_query_bundle"', '{"query_bundle"')
-_OF = "traceloop.association.properties."
+KIND: Final = "traceloop.span.kind"
+ENTITY: Final = "traceloop.entity.name"
+INPUT: Final = "traceloop.entity.input"
+OUTPUT: Final = "traceloop.entity.output"
+_BUNDLES: Final = ('{"str_or_query_bundle"', '{"query_bundle"')
+_OF: Final = "traceloop.association.properties."
 
 
 def _refine(span: RawSpan) -> str | None:
@@ -59,7 +61,7 @@ def _extract(row: Row, span: RawSpan, step: str) -> None:
         row.setdefault("answer", text(answer.get("response") or answer.get("outputs")))
 
 
-CONVENTION = Convention(
+CONVENTION: Final[Convention] = Convention(
     "openllmetry",
     "OpenLLMetry",
     rules=(Rule(KIND, {"workflow": WORKFLOW, "agent": WORKFLOW, "tool": "tool", "task": None, "unknown": None}),),
@@ -90,7 +92,7 @@ CONVENTION = Convention(
         ("model", "the model client's own instrumentor: a framework's task names none"),
     ),
 )
-TASKS = Convention(
+TASKS: Final[Convention] = Convention(
     "openllmetry",
     "OpenLLMetry",
     rules=(Rule(KIND, {"task": TASK, "unknown": TASK}, otherwise=TASK),),

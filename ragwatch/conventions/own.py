@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from ragwatch import semconv
 from ragwatch.conventions.read_json import read_json
@@ -16,10 +16,10 @@ from ragwatch.error_class import error_class
 from ragwatch.record import Document, Label, Step
 from ragwatch.semconv import CACHE_RESULTS, ERROR_CLASSES, OUTCOMES, STEPS
 
-STATUS_ERROR = 2
-MAX_BREAKERS = 8
+STATUS_ERROR: Final = 2
+MAX_BREAKERS: Final = 8
 """That a step remembers: a call asks one, with a fallback behind it two."""
-UNSET = (0, "")
+UNSET: Final = (0, "")
 """The status of a span that says nothing of how it ended."""
 Attributes = Mapping[str, Any]
 
@@ -64,9 +64,9 @@ def _one_of(*allowed: str) -> Callable[[object], str | None]:
     return lambda value: value if isinstance(value, str) and value in allowed else None
 
 
-SLOTS = {name: index for index, name in enumerate(Step._fields)}
-_FAST: dict[Any, type] = {_text: str, _whole: int}
-FIELDS: dict[str, tuple[int, type | None, Callable[[Any], Any]]] = {
+SLOTS: Final = {name: index for index, name in enumerate(Step._fields)}
+_FAST: Final[dict[Any, type]] = {_text: str, _whole: int}
+FIELDS: Final[dict[str, tuple[int, type | None, Callable[[Any], Any]]]] = {
     key: (SLOTS[slot], _FAST.get(check), check)
     for key, slot, check in (
         (semconv.OUTCOME, "outcome", _one_of(*OUTCOMES)),
@@ -98,16 +98,16 @@ FIELDS: dict[str, tuple[int, type | None, Callable[[Any], Any]]] = {
         (semconv.DOCUMENT_COUNT_ALIAS, "document_count", _whole),
     )
 }
-STRUCTURE = frozenset({semconv.STEP, semconv.STEP_ALIAS, semconv.COUNTED, semconv.DOCUMENTS})
-_ERROR_TYPE = SLOTS["error_type"]
-_ERROR_CLASS = SLOTS["error_class"]
-_OUTCOME = SLOTS["outcome"]
-_EXTRA = SLOTS["extra"]
-_DOCUMENTS = SLOTS["documents"]
-_COUNT = SLOTS["document_count"]
-STEP_KINDS = frozenset(STEPS)
-_EMPTY: list[Any] = [None] * len(Step._fields)
-_new_step = tuple.__new__
+STRUCTURE: Final = frozenset({semconv.STEP, semconv.STEP_ALIAS, semconv.COUNTED, semconv.DOCUMENTS})
+_ERROR_TYPE: Final = SLOTS["error_type"]
+_ERROR_CLASS: Final = SLOTS["error_class"]
+_OUTCOME: Final = SLOTS["outcome"]
+_EXTRA: Final = SLOTS["extra"]
+_DOCUMENTS: Final = SLOTS["documents"]
+_COUNT: Final = SLOTS["document_count"]
+STEP_KINDS: Final = frozenset(STEPS)
+_EMPTY: Final[list[Any]] = [None] * len(Step._fields)
+_new_step: Final = tuple.__new__
 
 
 def step_name(attributes: Attributes) -> str | None:
@@ -254,7 +254,7 @@ def _pack(document: Document) -> dict[str, Any]:
     return out
 
 
-_QUERY_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+_QUERY_FIELDS: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
     semconv.SESSION_ID: ("session", _text),
     semconv.USER_HASH: ("user", _text),
     semconv.TENANT_ID: ("tenant", _text),
@@ -268,7 +268,7 @@ _QUERY_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     semconv.ANSWER: ("answer", _text),
     semconv.ANSWER_LENGTH: ("answer_length", _whole),
 }
-_LABEL_KEYS = frozenset(
+_LABEL_KEYS: Final = frozenset(
     {semconv.LABEL_K, semconv.LABEL_HIT, semconv.LABEL_RECALL, semconv.LABEL_RECIPROCAL_RANK, semconv.LABEL_SOURCE}
 )
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from ragwatch.conventions.wire_schema import message_class
 from ragwatch.conventions.wire_values import attributes, names, text_of
 
 _TRACE_STATE, _DROPPED, _EVENT, _LINK, _STATUS = 3, 10, 11, 13, 15
 _VARINT, _LENGTH_DELIMITED = 0, 2
-_parse_event: Callable[[bytes], Any] = message_class("Event").FromString
-_parse_link: Callable[[bytes], Any] = message_class("Link").FromString
-_parse_status: Callable[[bytes], Any] = message_class("Status").FromString
-_attribute = attributes.__getitem__
+_parse_event: Final[Callable[[bytes], Any]] = message_class("Event").FromString
+_parse_link: Final[Callable[[bytes], Any]] = message_class("Link").FromString
+_parse_status: Final[Callable[[bytes], Any]] = message_class("Status").FromString
+_attribute: Final = attributes.__getitem__
 
 
 def rare_fields(fields: Any) -> tuple[Any, Any, int, str, str, int]:

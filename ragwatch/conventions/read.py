@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from typing import Any, Final
 
 from ragwatch import semconv
 from ragwatch.conventions.keys import keys_of
@@ -16,12 +16,12 @@ from ragwatch.conventions.table import NOTHING, Row, Seen
 from ragwatch.error_class import error_class
 from ragwatch.record import Step
 
-RAISE = os.environ.get("RAGWATCH_RAISE") == "1"
+RAISE: Final = os.environ.get("RAGWATCH_RAISE") == "1"
 """In tests a fault in a convention is raised."""
-MAX_MESSAGE = 500
-QUERY_FIELDS = ("session", "user", "tenant", "prompt_version", "question", "answer")
+MAX_MESSAGE: Final = 500
+QUERY_FIELDS: Final = ("session", "user", "tenant", "prompt_version", "question", "answer")
 
-_NOT_KEPT = frozenset({"user", "question", "answer", "named_model", "server_first_token_s"})
+_NOT_KEPT: Final = frozenset({"user", "question", "answer", "named_model", "server_first_token_s"})
 """Of a step nothing is kept that names a user or holds content; a query keeps a hash and lengths."""
 
 
@@ -101,14 +101,14 @@ def read_step(span: RawSpan, seen: Seen, kind: str, fields: Row | None = None) -
     return _new_step(Step, step)  # a quarter of the time of a call with names
 
 
-_BLANK = [None] * len(SLOTS)
-_FIELD_SLOTS = {
+_BLANK: Final = [None] * len(SLOTS)
+_FIELD_SLOTS: Final = {
     name: slot for name, slot in SLOTS.items() if slot > SLOTS["trace_id"] and name not in {"outcome", "extra"}
 }
 _EXTRA, _OUTCOME, _ERROR_TYPE = SLOTS["extra"], SLOTS["outcome"], SLOTS["error_type"]
 _DOCUMENTS, _COUNT = SLOTS["documents"], SLOTS["document_count"]
 _MODEL, _ANSWERED_BY = SLOTS["model"], SLOTS["response_model"]
-_new_step = tuple.__new__
+_new_step: Final = tuple.__new__
 
 
 def failure_of(span: RawSpan, error_type: str | None) -> Row:
@@ -133,14 +133,14 @@ def failure_of(span: RawSpan, error_type: str | None) -> Row:
     return {"error_type": kind, "error_class": found, "error_message": message or None}
 
 
-_CAUSE = re.compile(
+_CAUSE: Final = re.compile(
     r"^(?:\s*[|+]\s*)?((?:\w+\.)*\w*(?:Error|Exception|Timeout|Exhausted|Unavailable))(?::|$)", re.MULTILINE
 )
 
 
-_ANY = frozenset({"Exception", "Error", "builtins.Exception"})
+_ANY: Final = frozenset({"Exception", "Error", "builtins.Exception"})
 """Types that say nothing: what was raised may stand in the message."""
-_LEADING = re.compile(r"((?:\w+\.)*\w+(?:Error|Exception|Timeout|Exhausted|Unavailable))[(:]")
+_LEADING: Final = re.compile(r"((?:\w+\.)*\w+(?:Error|Exception|Timeout|Exhausted|Unavailable))[(:]")
 
 
 def _class_of_causes(trace: object) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from ragwatch.conventions import (
     genai,
@@ -30,18 +30,18 @@ from ragwatch.conventions.keys import Keys, keys_of
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.table import OTHER, SERVER, WORKFLOW, Convention, Field, Seen
 
-GROUP = "ragwatch_convention"
-MAX_KNOWN = 1024
+GROUP: Final = "ragwatch_convention"
+MAX_KNOWN: Final = 1024
 """What is remembered of spans of the same names, by what their telling attributes say."""
-MAX_SAID = 1000
+MAX_SAID: Final = 1000
 """Characters of it that are worth remembering."""
-log = logging.getLogger("ragwatch")
-_FIRST = (
+log: Final = logging.getLogger("ragwatch")
+_FIRST: Final = (
     openinference.CONVENTION, vercel_ai.CONVENTION, spring_ai.CONVENTION, langsmith.CONVENTION, genai.CONVENTION,
     langfuse.CONVENTION, mlflow.CONVENTION, vector_store.CONVENTION, haystack.CONVENTION, llama_index.CONVENTION,
     openlit.CONVENTION,
 )  # fmt: skip
-_LAST = (openllmetry.CONVENTION, handmade.CONVENTION, openllmetry.TASKS)
+_LAST: Final = (openllmetry.CONVENTION, handmade.CONVENTION, openllmetry.TASKS)
 
 
 @cache

@@ -10,23 +10,23 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from ragwatch.conventions.keys import keys_of
 from ragwatch.conventions.read_json import read_json
 from ragwatch.conventions.table import REDACTED, number
 from ragwatch.record import Document
 
-MAX_TEXT = 1 << 20
+MAX_TEXT: Final = 1 << 20
 """Longer values are not parsed: they are documents or pictures, and nothing that is looked for stands in them."""
-MAX_DOCUMENTS = 1000
-unreadable: Counter[str] = Counter()
+MAX_DOCUMENTS: Final = 1000
+unreadable: Final[Counter[str]] = Counter()
 """How often a packed value could not be read, by attribute."""
 
-_IDS = ("id", "id_", "node_id", "doc_id", "document_id", "ref_doc_id")
-_IN_METADATA = (*_IDS, "source", "file_path", "file_name", "url")
-_NODE = ("node", "document")
-_TEXTS = ("page_content", "content", "text", "document")
+_IDS: Final = ("id", "id_", "node_id", "doc_id", "document_id", "ref_doc_id")
+_IN_METADATA: Final = (*_IDS, "source", "file_path", "file_name", "url")
+_NODE: Final = ("node", "document")
+_TEXTS: Final = ("page_content", "content", "text", "document")
 
 
 def unpack(value: object, key: str = "") -> Any:
@@ -86,7 +86,7 @@ def at(value: Any, *path: str | int) -> Any:
     return value
 
 
-_QUESTIONS = ("question", "query", "input")
+_QUESTIONS: Final = ("question", "query", "input")
 
 
 def question_in(arguments: Mapping[str, Any]) -> Any:
@@ -175,7 +175,7 @@ def _id_of_metadata(holder: Mapping[str, Any]) -> str | None:
     return _first(held, _IN_METADATA) if held else None
 
 
-_REPR = re.compile(r"(?:id_|id)=['\"]?([^,'\")]+)['\"]?.*?(?:score=([-\d.eE]+))?\)?>?$")
+_REPR: Final = re.compile(r"(?:id_|id)=['\"]?([^,'\")]+)['\"]?.*?(?:score=([-\d.eE]+))?\)?>?$")
 
 
 def _from_repr(item: str, rank: int) -> Document:

@@ -5,14 +5,16 @@ Micrometer writes every value as text, and ``none`` where there is none.
 
 from __future__ import annotations
 
+from typing import Final
+
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import put_documents, unpack
 from ragwatch.conventions.table import CHAIN, STORE_READ, TASK, Convention, Field, Row, Rule, number, text
 
-KIND = "spring.ai.kind"
-DOCUMENTS = "db.vector.query.response.documents"
-_OPERATION = "db.operation.name"
-_DOES = {"query": "retrieve", "add": "ingest", "delete": "ingest"}
+KIND: Final = "spring.ai.kind"
+DOCUMENTS: Final = "db.vector.query.response.documents"
+_OPERATION: Final = "db.operation.name"
+_DOES: Final = {"query": "retrieve", "add": "ingest", "delete": "ingest"}
 
 
 def _refine(span: RawSpan) -> str | None:
@@ -40,7 +42,7 @@ def _as_number(value: object) -> float | None:
         return None
 
 
-CONVENTION = Convention(
+CONVENTION: Final[Convention] = Convention(
     "spring_ai",
     "Spring AI (Java)",
     rules=(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ragwatch.conventions.raw import RawSpan
 
@@ -15,19 +15,19 @@ Attributes = Mapping[str, Any]
 Row = dict[str, Any]
 """Fields of one step or query by name, as they are found."""
 
-WORKFLOW = "workflow"
+WORKFLOW: Final = "workflow"
 """The span of a whole run: a query where it is on top and something was retrieved or generated below it."""
-CHAIN = "chain"
+CHAIN: Final = "chain"
 """A run, or a part of one: only what stands around it tells."""
-TASK = "task"
+TASK: Final = "task"
 """Structure between a run and its steps."""
-STORE_READ = "store_read"
+STORE_READ: Final = "store_read"
 """A read from a vector store that is no search."""
-EVALUATION = "evaluation"
-SERVER = "server"
+EVALUATION: Final = "evaluation"
+SERVER: Final = "server"
 """The request that the app serves."""
-OTHER = "other"
-STRUCTURE = frozenset({WORKFLOW, CHAIN, TASK, STORE_READ, EVALUATION, SERVER, OTHER})
+OTHER: Final = "other"
+STRUCTURE: Final = frozenset({WORKFLOW, CHAIN, TASK, STORE_READ, EVALUATION, SERVER, OTHER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,8 @@ class Seen:
 
 # -- reading values ---------------------------------------------------------------------------------------------------
 
-REDACTED = "__REDACTED__"
-NOTHING = frozenset({"", REDACTED, "none"})
+REDACTED: Final = "__REDACTED__"
+NOTHING: Final = frozenset({"", REDACTED, "none"})
 """Texts that stand where there is none: Micrometer fills in the last."""
 
 

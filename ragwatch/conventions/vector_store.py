@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Final
 
 from ragwatch.conventions.keys import keys_of
 from ragwatch.conventions.own import STATUS_ERROR
@@ -11,14 +12,14 @@ from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.table import STORE_READ, Attributes, Convention, Field, Row, number, text, whole
 from ragwatch.record import Document
 
-SYSTEMS = frozenset(
+SYSTEMS: Final = frozenset(
     {
         "chroma", "chromadb", "qdrant", "pinecone", "milvus", "weaviate", "marqo", "lancedb", "pgvector", "faiss",
         "vespa", "turbopuffer", "astra", "astradb", "vald", "typesense", "zilliz", "lance",
     }
 )  # fmt: skip
 """Stores that do nothing but vectors."""
-MIXED = frozenset(
+MIXED: Final = frozenset(
     {
         "opensearch", "elasticsearch", "redis", "postgresql", "postgres", "mongodb", "cassandra", "azure_search",
         "sqlite", "duckdb", "clickhouse", "neo4j", "oracle", "mysql", "mariadb", "mssql", "microsoft.sql_server",
@@ -26,14 +27,14 @@ MIXED = frozenset(
     }
 )  # fmt: skip
 """Databases that also hold vectors: a search only with a vector's marks, in the attributes or in the statement."""
-_STATEMENT = re.compile(
+_STATEMENT: Final = re.compile(
     r"order\s+by[^;]{0,500}<(?:=|-|#|\+|~|%)>"  # pgvector's distances
     r"|(?:\b1(?:\.0)?|\?)\s*-\s*\([^;]{0,200}<=>"  # cosine similarity; by itself the sign is MySQL's equality
     r"|\bknn\b|ft\.search[^\n]{0,2000}\bknn\b|\$vectorsearch|\"(?:knn|neural|text_expansion|sparse_vector|semantic)\"\s*:"
     r"|vec(?:tor)?_distance|(?:cosine|l2)_?distance|vector\.query|\bvector_search\b|array_cosine_similarity",
     re.IGNORECASE,
 )
-_SEARCHES = (
+_SEARCHES: Final = (
     "query",
     "search",
     "retrieve",
@@ -46,29 +47,31 @@ _SEARCHES = (
     "discover",
     "ft.search",
 )
-_WRITES = ("add", "insert", "upsert", "update", "upload", "delete", "write", "modify", "create", "index", "put",
+_WRITES: Final = ("add", "insert", "upsert", "update", "upload", "delete", "write", "modify", "create", "index", "put",
            "remove", "bulk", "replace", "merge", "batchput")  # fmt: skip
-_KEEPS = re.compile(r"(?:create|drop|delete|update|truncate|get|list|has|describe|alter|load|release|recreate)_?"
+_KEEPS: Final = re.compile(r"(?:create|drop|delete|update|truncate|get|list|has|describe|alter|load|release|recreate)_?"
                     r"(?:collections?|index(?:es)?|class|schema|database|alias|partition|tables?|tenant)$")  # fmt: skip
 """Care for the store itself."""
-_NAMES = re.compile(
+_NAMES: Final = re.compile(
     r"(?P<store_read>\.schema\.|\.collections\.(?:create|delete|get|list|exists)\w*$|aggregate)"
     r"|(?P<retrieve>\.collections\.query\.get$|\.gql\.(?:get|filter)\.do$|\.gql\.query\.raw$)"
 )
 """Weaviate's methods, as OpenLLMetry names its spans: what they do is not in their last word."""
-_SERVICES = re.compile(
+_SERVICES: Final = re.compile(
     r"^qdrant\.points$|(?:^|\.)vectorservice$|^weaviate\.v\d\.weaviate$|\.milvusservice$|^bedrock ?agent ?runtime$"
     r"|^kendra$|^google\.cloud\.discoveryengine\.\w+\.searchservice$|^google\.cloud\.aiplatform\.\w+\.matchservice$",
     re.IGNORECASE,
 )
 """Stores and managed retrieval by the service that a remote call names: Qdrant's, Pinecone's, Weaviate's and Milvus'
 gRPC, Bedrock's knowledge bases, Kendra, Vertex AI Search."""
-AZURE_SEARCH = "Microsoft.Search"
-SERVER_KIND = 2
-_TOP_K = ("db.vector.query.top_k", "db.chroma.query.n_results", "db.milvus.search.limit", "db.milvus.query.limit",
-          "db.pinecone.query.top_k", "pinecone.query.top_k", "db.weaviate.query.limit", "qdrant.search.limit",
-          "db.lancedb.search.limit", "db.marqo.search.limit")  # fmt: skip
-_EVENTS = {"db.query.result": "db.query.result.", "db.search.result": "db.search.result.",
+AZURE_SEARCH: Final = "Microsoft.Search"
+SERVER_KIND: Final = 2
+_TOP_K: Final = (
+    "db.vector.query.top_k", "db.chroma.query.n_results", "db.milvus.search.limit", "db.milvus.query.limit",
+    "db.pinecone.query.top_k", "pinecone.query.top_k", "db.weaviate.query.limit", "qdrant.search.limit",
+    "db.lancedb.search.limit", "db.marqo.search.limit",
+)  # fmt: skip
+_EVENTS: Final = {"db.query.result": "db.query.result.", "db.search.result": "db.search.result.",
            "db.pinecone.query.result": "db.pinecone.query.result."}  # fmt: skip
 
 
@@ -167,8 +170,8 @@ def _extract(row: Row, span: RawSpan, step: str) -> None:
                 break
 
 
-_BOTH = frozenset({"retrieve", "ingest"})
-CONVENTION = Convention(
+_BOTH: Final = frozenset({"retrieve", "ingest"})
+CONVENTION: Final[Convention] = Convention(
     "vector_store",
     "Vector stores (database spans)",
     look=look,

@@ -6,16 +6,18 @@ the model in it (``ai.generateText.doGenerate``). The tokens of the first are th
 
 from __future__ import annotations
 
+from typing import Final
+
 from ragwatch.conventions.raw import RawSpan
 from ragwatch.conventions.shapes import at, mapping
 from ragwatch.conventions.table import CHAIN, TASK, Convention, Field, Row, Rule, given, number, text, whole
 
-OPERATION = "ai.operationId"
+OPERATION: Final = "ai.operationId"
 PROMPT, RANKING = "ai.prompt", "ai.ranking"
-FIRST_CHUNK = "ai.stream.firstChunk"
-_OF = "ai.telemetry.metadata."
-_CALLS = ("ai.generatetext", "ai.streamtext", "ai.generateobject", "ai.streamobject")
-_ROLES = {
+FIRST_CHUNK: Final = "ai.stream.firstChunk"
+_OF: Final = "ai.telemetry.metadata."
+_CALLS: Final = ("ai.generatetext", "ai.streamtext", "ai.generateobject", "ai.streamobject")
+_ROLES: Final = {
     **dict.fromkeys(_CALLS, CHAIN),
     **dict.fromkeys([f"{call}.{kind}" for call in _CALLS for kind in ("dogenerate", "dostream")], "generate"),
     **dict.fromkeys(["ai.embed", "ai.embedmany", "ai.embed.doembed", "ai.embedmany.doembed"], "embed"),
@@ -23,9 +25,9 @@ _ROLES = {
     "ai.toolcall": "tool",
     **dict.fromkeys(["ai.generateimage", "ai.generateimage.dogenerate", "ai.generatespeech", "ai.transcribe"], TASK),
 }
-_CHUNKS = frozenset({FIRST_CHUNK})
-_GENERATES = frozenset({"generate"})
-_EMBEDS = frozenset({"embed"})
+_CHUNKS: Final = frozenset({FIRST_CHUNK})
+_GENERATES: Final = frozenset({"generate"})
+_EMBEDS: Final = frozenset({"embed"})
 
 
 def _vendor(value: object) -> str | None:
@@ -52,7 +54,7 @@ def _extract(row: Row, span: RawSpan, step: str) -> None:
         row.setdefault("question", text(asked.get("prompt")) or text(last) or text(at(last, 0, "text")))
 
 
-CONVENTION = Convention(
+CONVENTION: Final[Convention] = Convention(
     "vercel_ai",
     "Vercel's AI SDK (TypeScript)",
     rules=(Rule(OPERATION, _ROLES), Rule("operation.name", _ROLES)),

@@ -7,14 +7,15 @@ the least. So a request of over 256 KiB is walked once before anything is made o
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
-SMALL_BYTES = 256 * 1024
+SMALL_BYTES: Final = 256 * 1024
 """A request of fewer bytes cannot come to more than 50 MB, and is not walked."""
-MIN_SPAN_BYTES = 24
-LARGE_SPAN_BYTES = 16 * 1024
-MAX_SPAN_FIELDS = 10_000
+MIN_SPAN_BYTES: Final = 24
+LARGE_SPAN_BYTES: Final = 16 * 1024
+MAX_SPAN_FIELDS: Final = 10_000
 """Attributes, events and links of one span; SDKs stop at 128 of each."""
-_MAX_GROUPS = 32
+_MAX_GROUPS: Final = 32
 
 
 class Swollen(ValueError):

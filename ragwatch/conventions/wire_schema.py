@@ -9,14 +9,14 @@ stay among its unknown fields, and one look tells that there are none, where fiv
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
-_PACKAGE = "ragwatch.wire"
-_TYPES = {
+_PACKAGE: Final = "ragwatch.wire"
+_TYPES: Final = {
     "bytes": FieldDescriptorProto.TYPE_BYTES,
     "bool": FieldDescriptorProto.TYPE_BOOL,
     "int64": FieldDescriptorProto.TYPE_INT64,
@@ -26,7 +26,7 @@ _TYPES = {
     "fixed64": FieldDescriptorProto.TYPE_FIXED64,
     "fixed32": FieldDescriptorProto.TYPE_FIXED32,
 }
-_SCHEMA = """
+_SCHEMA: Final = """
     Request: resource_spans=1 ResourceSpans*
     ResourceSpans: resource=1 bytes* scope_spans=2 ScopeSpans*
     ScopeSpans: scope=1 bytes* spans=2 Span*
@@ -73,7 +73,7 @@ def _file() -> FileDescriptorProto:
     return file
 
 
-_pool = DescriptorPool()  # an own pool: nothing of this meets the app's or opentelemetry's messages
+_pool: Final = DescriptorPool()  # an own pool: nothing of this meets the app's or opentelemetry's messages
 _pool.AddSerializedFile(_file().SerializeToString())
 
 

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from struct import Struct
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.message import DecodeError as ProtobufError
 
 from ragwatch.conventions.wire_schema import message_class
 
-MAX_CACHED = 8192
-MAX_CACHED_LENGTH = 256
-MAX_DEPTH = 32
-MAX_DOUBLES = 64
+MAX_CACHED: Final = 8192
+MAX_CACHED_LENGTH: Final = 256
+MAX_DEPTH: Final = 32
+MAX_DOUBLES: Final = 64
 """An array of more doubles is an embedding vector: nothing here reads it, and it would cost 0.1 µs a number."""
-MAX_STRUCTURE_BYTES = 256 * 1024
+MAX_STRUCTURE_BYTES: Final = 256 * 1024
 """An array or mapping of more bytes is left out too: nothing here reads it, and it would take 30 times the memory."""
 
-_parse_key_value: Callable[[bytes], Any] = message_class("KeyValue").FromString
-_parse_flat_key_value: Callable[[bytes], Any] = message_class("FlatKeyValue").FromString
-_parse_flat_value: Callable[[bytes], Any] = message_class("FlatAnyValue").FromString
-_parse_flat_list: Callable[[bytes], Any] = message_class("FlatList").FromString
-_unpack_double = Struct("<d").unpack
+_parse_key_value: Final[Callable[[bytes], Any]] = message_class("KeyValue").FromString
+_parse_flat_key_value: Final[Callable[[bytes], Any]] = message_class("FlatKeyValue").FromString
+_parse_flat_value: Final[Callable[[bytes], Any]] = message_class("FlatAnyValue").FromString
+_parse_flat_list: Final[Callable[[bytes], Any]] = message_class("FlatList").FromString
+_unpack_double: Final = Struct("<d").unpack
 
 
 def text_of(raw: bytes) -> str:
@@ -54,8 +54,8 @@ class Attributes(dict[bytes, tuple[str, Any]]):
         return item
 
 
-names = Names()
-attributes = Attributes()
+names: Final = Names()
+attributes: Final = Attributes()
 
 
 def key_value(raw: bytes) -> tuple[str, Any]:

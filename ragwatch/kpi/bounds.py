@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ragwatch.catalogue import Label, Metric
 from ragwatch.kpi.state import Cell, Key, State
 
-OTHER = "other"
-OVERFLOW = "ragwatch.agent.label_overflow"
-MAX_VALUE_LENGTH = 128
+OTHER: Final = "other"
+OVERFLOW: Final = "ragwatch.agent.label_overflow"
+MAX_VALUE_LENGTH: Final = 128
 """A longer label value is cut: a model name is never longer, a stray prompt is."""
 
 

@@ -7,7 +7,7 @@ steps costs about 15 µs (``benchmarks/engine.py``): a label key is a tuple of s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from ragwatch import catalogue
 from ragwatch.catalogue import METRICS, Metric, metric
@@ -21,7 +21,7 @@ from ragwatch.record import QueryRecord, Step
 from ragwatch.resilience.tallies import Series
 from ragwatch.semconv import ANSWERED
 
-_CALL = slice(Step._fields.index("operation"), Step._fields.index("cache_result") + 1)
+_CALL: Final = slice(Step._fields.index("operation"), Step._fields.index("cache_result") + 1)
 
 
 class Engine:

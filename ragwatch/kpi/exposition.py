@@ -6,6 +6,7 @@ prometheus_client does the writing; this is its custom collector over a ``State`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -20,7 +21,7 @@ from ragwatch.catalogue import METRICS, Metric, prometheus_name
 from ragwatch.kpi.state import Cell, Histogram, Key, State
 
 TEXT = CONTENT_TYPE_PLAIN_0_0_4
-OPENMETRICS = openmetrics.CONTENT_TYPE_LATEST
+OPENMETRICS: Final = openmetrics.CONTENT_TYPE_LATEST
 
 
 def render(state: State, *, with_openmetrics: bool = False) -> bytes:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ragwatch import catalogue
 from ragwatch.kpi.bounds import OTHER, LabelBounds
 from ragwatch.kpi.state import Histogram, Key, State, Tally
 from ragwatch.semconv import STEP_OPERATIONS, TOKEN_INPUT, TOKEN_OUTPUT
 
-MAX_KEPT = 4096
+MAX_KEPT: Final = 4096
 Asked = tuple[str, str, str, str | None, str | None, str | None, str | None, str | None]
 """Service, environment, step, operation, model, response model, provider, error type: as the step says."""
 

@@ -8,7 +8,7 @@ hands them on.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.sdk.metrics import Exemplar
@@ -20,7 +20,7 @@ from ragwatch import __version__, semconv
 from ragwatch.catalogue import METRICS, Metric
 from ragwatch.kpi.state import Cell, Histogram, State
 
-_CUMULATIVE = otel.AggregationTemporality.CUMULATIVE
+_CUMULATIVE: Final = otel.AggregationTemporality.CUMULATIVE
 
 
 def to_metrics(state: State, resource: Resource, *, start_ns: int, now_ns: int) -> otel.MetricsData:

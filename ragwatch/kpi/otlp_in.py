@@ -5,7 +5,7 @@ Apart from ``otlp``, since opentelemetry's SDK, which only writing needs, would 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -14,7 +14,7 @@ from ragwatch import semconv
 from ragwatch.catalogue import METRICS, Metric
 from ragwatch.kpi.state import Cell, Histogram, State, Stream
 
-_PROTO_CUMULATIVE = 2
+_PROTO_CUMULATIVE: Final = 2
 
 
 def from_request(body: bytes) -> list[tuple[Stream, State, int]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-WINDOW_S = 60
+from typing import Final
+
+WINDOW_S: Final = 60
 
 
 class RateWindow:

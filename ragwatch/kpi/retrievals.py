@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ragwatch import catalogue
 from ragwatch.kpi.bounds import OTHER, LabelBounds
@@ -10,8 +10,8 @@ from ragwatch.kpi.state import Histogram, Key, State, Tally
 from ragwatch.record import Document, Step
 from ragwatch.semconv import ANSWERED
 
-MAX_KEPT = 4096
-SCORED = 10
+MAX_KEPT: Final = 4096
+SCORED: Final = 10
 """Documents whose scores are looked at."""
 Asked = tuple[str, str, str | None]
 """Service, environment, source: as the step says."""
@@ -105,4 +105,4 @@ class Retrievals:
                 self._state.histogram("rag.document.age", key).observe(max(0.0, now_s - document.date))
 
 
-_FOUND = slice(Step._fields.index("score_threshold"), Step._fields.index("documents") + 1)
+_FOUND: Final = slice(Step._fields.index("score_threshold"), Step._fields.index("documents") + 1)

@@ -53,7 +53,7 @@ def _closed(metric: str, anchor: str, *labels: str) -> Zeros:
     return Zeros(metric, anchor, {name: held[name] for name in labels})
 
 
-_AGENT = "ragwatch.build.info"
+_AGENT: Final = "ragwatch.build.info"
 RULES: Final = (
     Zeros("rag.query.duration", "ragwatch.sdk.lost", {"outcome": ("ok",), "cache": _ANSWERS}),
     Zeros("rag.query.duration", "rag.query.duration", {"outcome": ("ok",), "cache": _ANSWERS}),
