@@ -36,7 +36,7 @@ from ragwatch.kpi.engine import Engine
 from ragwatch.kpi.otlp_in import data_points, from_request, log_records
 from ragwatch.record import QueryRecord, Step
 
-BATCH_BYTES = 2 << 20
+BATCH_BYTES = 1 << 20
 BATCH_ROWS = 500
 IDLE_S = 0.02
 RETIRE_INTERVAL_S = 1.0

@@ -96,7 +96,9 @@ def decode_steps(body: bytes) -> list[ResourceSteps]:
 
 def _to_be_read(encoded: Any, own: dict[bytes, OwnTrace]) -> list[Any]:
     """The spans that cannot be put off, parsed."""
-    return [_parse_span(raw) for raw in encoded if not (put_off(raw, own) or (COMPILED and put_off_whole(raw, own)))]
+    if COMPILED:
+        return [_parse_span(raw) for raw in encoded if not (put_off_whole(raw, own) or put_off(raw, own))]
+    return [_parse_span(raw) for raw in encoded if not put_off(raw, own)]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ragwatch import semconv
 from ragwatch.conventions.own import STEP_KINDS, UNSET, finished
-from ragwatch.conventions.own_wire import EXTRA, OUTCOME, PACKED, STEP, OwnTrace, slots
+from ragwatch.conventions.own_wire import EXTRA, OUTCOME, PACKED, STEP, OwnTrace, double_slot, slots
 from ragwatch.conventions.wire_values import names
 from ragwatch.record import Step
 
@@ -162,6 +162,7 @@ def scan(raw: bytes, ids: OwnTrace) -> Step | None:
 def _filled(raw: bytes, at: int, row: list[Any], trace_id: str) -> Step | None:
     """The step whose fields stand from ``at`` on; ``row`` has its parent."""
     size = len(raw)
+    doubles = slots.doubles
     extra: dict[str, Any] | None = None
     packed: Any = None
     name = b""
@@ -178,7 +179,8 @@ def _filled(raw: bytes, at: int, row: list[Any], trace_id: str) -> Step | None:
             held = raw[at : at + length]
             at += length
             if tag == _ATTRIBUTE:
-                slot, value = slots[held]
+                double = doubles.get(held[:-8]) if length > 12 and held[length - 9] == 0x21 else None
+                slot, value = slots[held] if double is None else double_slot(held, double)
                 if slot < EXTRA:
                     if row[slot] is None:
                         row[slot] = value

@@ -118,20 +118,29 @@ def _slot(key: str, value: Any) -> tuple[int, Any]:
     return EXTRA, (key, value)
 
 
+Double = tuple[int, Callable[[Any], Any] | None, str]
+"""(slot, check, key) of an attribute that is a double."""
+
+
+def double_slot(raw: bytes, held: Double) -> tuple[int, Any]:
+    """(slot, value) of an encoded attribute that ends in a double."""
+    slot, check, key = held
+    (value,) = _unpack_double(raw, len(raw) - 8)
+    return slot, (key, value) if check is None else check(value)
+
+
 class _Slots(dict[bytes, tuple[int, Any]]):
     """(slot, value) of an encoded attribute."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.doubles: dict[bytes, tuple[int, Callable[[Any], Any] | None, str]] = {}
+        self.doubles: dict[bytes, Double] = {}
         """(slot, check, key) of a double by all that comes before its eight bytes: scores do not repeat."""
 
     def __missing__(self, raw: bytes) -> tuple[int, Any]:
         held = self.doubles.get(raw[:-8])
         if held is not None:
-            slot, check, key = held
-            (value,) = _unpack_double(raw, len(raw) - 8)
-            return slot, (key, value) if check is None else check(value)
+            return double_slot(raw, held)
         key, value = key_value(raw)
         found = _slot(key, value)
         if type(value) is float:
