@@ -385,17 +385,16 @@ class Assembler:
             self._calls.add(node)
 
     def _finish_own(self, trace: Waiting) -> None:
-        counted = self._events.counted
-        if counted is not None and trace.counted and not trace.roots and len(trace.unread_roots) == 1:
+        counted = self._events.counted if trace.counted else None
+        if counted is not None and not trace.roots and len(trace.unread_roots) == 1:
             counted(key_of(trace.unread_roots[0])[:TRACE_ID_BYTES].hex(), trace.only_query)
             return
         trace.read()
         roots = sorted(trace.roots, key=lambda root: root.start_ns)
         groups = by_root(roots, trace.steps, trace.links or {}) if len(roots) > 1 else {roots[0].span_id: trace.steps}
-        events = self._events
         for root in roots:
             make = partial(trace.query, root, groups.get(root.span_id, ()))
-            if trace.counted and events.counted is not None:
-                events.counted(root.trace_id, make)
+            if counted is not None:
+                counted(root.trace_id, make)
             else:
-                events.query(make())
+                self._events.query(make())

@@ -137,11 +137,16 @@ def _is_readable(raw: bytes) -> bool:
     return True
 
 
+def read(trace: OwnTrace) -> None:
+    """Read what was put off of what a request holds of a trace."""
+    for step in read_steps(trace.unread_roots + trace.unread):
+        trace.put(step, counted=True)  # those that are not have their ids among ``uncounted`` already
+    trace.unread, trace.unread_roots = [], []
+
+
 def part_of(trace: OwnTrace, keep: Callable[[bytes], bool]) -> OwnTrace:
     """The part of what a request holds of a trace whose span ids ``keep`` says yes to."""
-    for step in read_steps(trace.unread_roots + trace.unread):
-        trace.put(step, counted=True)  # the others' ids are among ``uncounted`` already
-    trace.unread, trace.unread_roots = [], []
+    read(trace)
     part = OwnTrace(trace.trace_id)
     uncounted = set(trace.uncounted)
     by_id: dict[str, Step] = {}

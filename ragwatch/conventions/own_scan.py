@@ -129,7 +129,7 @@ def _attribute(raw: bytes, at: int, until: int) -> int:
         if held != 2 or raw[value + 1] > 1 or raw[at + 2 : at + 2 + key] == _MARK_KEY:
             return 0
         return _PLAIN
-    if kind != 0x18 or held > 10:  # no whole number
+    if kind != 0x18 or held > 11 or (held == 11 and raw[until - 1] != 1):  # no whole number
         return 0
     for place in range(value + 1, until - 1):
         if raw[place] < 128:

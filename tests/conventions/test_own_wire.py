@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,10 +15,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from ragwatch import semconv
-from ragwatch.conventions import wire_values
+from ragwatch.conventions import decode, own_late, wire_values
 from ragwatch.conventions.decode import DecodeError, decode_steps, decode_traces
 from ragwatch.conventions.own import FIELDS, step_name
-from ragwatch.conventions.own_wire import OwnTrace, own_trace, put_off, slots
+from ragwatch.conventions.own_late import part_of, put_off, put_off_whole, read, read_steps
+from ragwatch.conventions.own_scan import COMPILED, looks_whole
+from ragwatch.conventions.own_wire import OwnTrace, own_trace, slots
 from ragwatch.conventions.shapes import take_unreadable
 from ragwatch.sdk.anyvalue import varint
 from ragwatch.sdk.wire import CountedSteps, TraceEncoder
@@ -65,6 +69,16 @@ def request_of(held: list[Span]) -> bytes:
     return request.SerializeToString()
 
 
+@contextmanager
+def build(*, as_compiled: bool) -> Iterator[None]:
+    """Let an interpreted build read as the compiled one does; the compiled one has no other way."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not COMPILED:
+            patch.setattr(decode, "COMPILED", as_compiled)
+            patch.setattr(own_late, "COMPILED", as_compiled)
+        yield
+
+
 def by_mapping(body: bytes) -> tuple[list[Any], list[Any]]:
     """(own steps, others) as the mapping of each span's attributes says."""
     own, others = [], []
@@ -86,7 +100,7 @@ def by_wire(body: bytes) -> tuple[list[Any], list[Any]]:
     others: list[Any] = []
     for group in decode_steps(body):
         for trace in group.own:
-            trace.read()
+            read(trace)
             steps = {id(step): step for step in (*trace.roots, *trace.steps)}
             assert len(steps) == len(trace.span_ids)
             assert trace.alone == any(step.parent_id is None for step in trace.steps)
@@ -108,8 +122,9 @@ def test_a_step_from_the_wire_is_the_step_of_its_attributes(held: list[Span], se
     if seed is not None:  # any other legal way to write the same
         body = scrambled(body, "request", random.Random(seed))
     own, others = by_mapping(body)
-    for _ in range(2):  # the second time from the caches
-        found, left = by_wire(body)
+    for as_compiled in (False, True, False):  # the later times from the caches
+        with build(as_compiled=as_compiled):
+            found, left = by_wire(body)
         missed = [raw for raw in left if step_name(raw.attributes) is not None]
         late = [(raw.trace_id, raw.span_id, _step(raw), None) for raw in missed]
         assert in_order(found + late) == in_order([(*item[:3], None) for item in own])
@@ -129,9 +144,10 @@ def test_only_the_mark_says_that_a_step_is_counted(marks: list[Any]) -> None:
     for number, mark in enumerate(marks):
         found = {semconv.STEP: "embed"} | ({} if mark is None else {semconv.COUNTED: mark})
         held.append(Span(trace_id=b"t" * 16, span_id=number.to_bytes(8), attributes=key_values(found)))
-    ((trace,),) = [group.own for group in decode_steps(request_of(held))]
+    with build(as_compiled=len(held) % 2 == 0):
+        ((trace,),) = [group.own for group in decode_steps(request_of(held))]
     assert trace.uncounted == [number.to_bytes(8).hex() for number, mark in enumerate(marks) if mark is not True]
-    part = trace.part(lambda span_id: span_id[-1] % 2 == 0)
+    part = part_of(trace, lambda span_id: span_id[-1] % 2 == 0)
     assert part.span_ids == [number.to_bytes(8) for number in range(0, len(marks), 2)]
     assert part.uncounted == [
         number.to_bytes(8).hex() for number in range(0, len(marks), 2) if marks[number] is not True
@@ -170,9 +186,54 @@ def test_what_is_read_late_is_the_same_step(held: list[Span], others: list[Span]
     assert all(put_off(raw, {}) for raw in counted)
     body = request_of_encoded(counted + [span.SerializeToString() for span in others])
     own, _ = by_mapping(body)
-    found, left = by_wire(body)
+    with build(as_compiled=len(held) % 2 == 0):
+        found, left = by_wire(body)
     late = [(raw.trace_id, raw.span_id, _step(raw), None) for raw in left if step_name(raw.attributes) is not None]
     assert in_order(found + late) == in_order([(*item[:3], None) for item in own])
+
+
+@settings(max_examples=300, deadline=None)
+@given(spans(), st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=3), st.integers(0, 400))
+def test_a_span_that_looks_whole_is_read_as_protobuf_reads_it(
+    span: Span, spoilt: list[tuple[int, int]], cut: int
+) -> None:
+    raw = bytearray(span.SerializeToString())
+    for place, byte in spoilt:
+        if place < len(raw):
+            raw[place] = byte
+    body = bytes(raw if cut > 200 else raw[:cut])
+    traces: dict[bytes, OwnTrace] = {}
+    if not looks_whole(body):
+        assert not put_off_whole(body, traces)
+        assert not traces
+        return
+    request = request_of_encoded([body])
+    own, others = by_mapping(request)
+    assert not others
+    assert put_off_whole(body, traces)
+    ((trace_id, trace),) = traces.items()
+    assert trace.uncounted == [body[20:28].hex()]
+    assert bool(trace.unread_roots) == (own[0][2].step == "query")
+    for as_compiled in (True, False):
+        with build(as_compiled=as_compiled):
+            (step,) = read_steps([body])
+        assert in_order([(trace_id, body[20:28], step, False)]) == in_order(own)
+
+
+def test_a_span_as_encoders_write_it_looks_whole() -> None:
+    found = {semconv.STEP: "query", "a": "x" * 300, "b": True, "c": -1, "d": 0.5, "e": 1 << 40}
+    span = Span(
+        trace_id=b"t" * 16, span_id=b"s" * 8, parent_span_id=b"p" * 8, name="n" * 200, kind=3, flags=257,
+        start_time_unix_nano=1, end_time_unix_nano=2, attributes=key_values(found),
+    )  # fmt: skip
+    span.status.code = 1
+    raw = span.SerializeToString()
+    assert looks_whole(raw) == 3
+    whole = [at for at in range(len(raw)) if looks_whole(raw[:at])]
+    assert len(whole) == 7, "after each attribute, and after the status"
+    assert all(Span.FromString(raw[:at]) for at in whole)
+    span.events.add(name="e")
+    assert not looks_whole(span.SerializeToString())
 
 
 @pytest.mark.parametrize("parent", [0, 7])
@@ -188,7 +249,7 @@ def test_what_the_sdk_has_counted_is_put_off(step: str, parent: int) -> None:
     ((trace_id, trace),) = traces.items()
     assert (trace_id, trace.span_ids, trace.uncounted) == ((5).to_bytes(16), [(6).to_bytes(8)], [])
     assert trace.alone == (not parent and step != "query")
-    trace.read()
+    read(trace)
     (found,) = (*trace.roots, *trace.steps)
     assert (found.step, found.name, found.model) == (step, "a name", "m")
 
@@ -198,7 +259,7 @@ def test_what_was_put_off_and_cannot_be_read_is_left_out_and_counted() -> None:
     good = as_counted(Span(trace_id=b"t" * 16, span_id=b"s" * 8, attributes=key_values({semconv.STEP: "query"})))
     torn = as_counted(Span(trace_id=b"t" * 16, span_id=b"r" * 8, attributes=key_values({semconv.STEP: "embed"})))
     ((trace,),) = [group.own for group in decode_steps(request_of_encoded([good, torn + b"\x2a\x7f"]))]
-    part = trace.part(lambda _: True)
+    part = part_of(trace, lambda _: True)
     assert (part.span_ids, [step.step for step in part.roots], part.steps) == ([b"s" * 8], ["query"], [])
     assert take_unreadable() == {"?": 1}
 
