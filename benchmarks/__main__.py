@@ -1,4 +1,4 @@
-"""``make bench``: every benchmark, one after the other; those of the agent on the compiled build, where there is one."""
+"""``make bench``: every benchmark, one after the other; the agent's on the compiled build, where there is one."""
 
 from __future__ import annotations
 

@@ -197,7 +197,9 @@ def test_what_the_dockerfile_copies_is_let_in_and_is_enough_to_build_the_package
 def test_the_agents_image_is_compiled_where_a_compiler_is_and_ships_without_it(whole: Any) -> None:
     """The stage that compiles and the one that runs have one Python: an extension fits no other."""
     stages = {stage["name"]: stage for stage in whole["stages"]}
-    compiling = [name for name, stage in stages.items() if "HATCH_BUILD_HOOKS_ENABLE=1" in json.dumps(stage["commands"])]
+    compiling = [
+        name for name, stage in stages.items() if "HATCH_BUILD_HOOKS_ENABLE=1" in json.dumps(stage["commands"])
+    ]
     assert compiling == ["build"]
     assert "COPY --from=build /opt/ragwatch /opt/ragwatch" in DOCKERFILE.read_text()
     assert stages["build"]["base"] == "libraries"
