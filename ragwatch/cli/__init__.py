@@ -86,7 +86,7 @@ def _build() -> str:
     """What ``--version`` says of the build. Where a module would be loaded from is known without loading it."""
     from importlib.util import find_spec
 
-    found = find_spec("ragwatch.record")
+    found = find_spec("ragwatch.kpi.engine")
     return " (compiled)" if found and not str(found.origin).endswith(".py") else ""
 
 
