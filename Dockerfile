@@ -3,7 +3,8 @@
 # A container's loopback reaches nobody, so the agent listens on all of its addresses and therefore wants a token:
 #   docker run -e RAGWATCH_AGENT_TOKEN=… -v ragwatch:/var/lib/ragwatch -p 127.0.0.1:4318:4318 ragwatch-agent:0.1.0
 
-FROM python:3.11.13-slim-bookworm AS build
+# This stage has gcc, for the compiled build; the images below are made of the slim base, which has the same Python.
+FROM python:3.11.13-bookworm AS libraries
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/ragwatch
 WORKDIR /src
@@ -13,11 +14,16 @@ RUN mkdir -p ragwatch dashboards/grafana \
     && touch ragwatch/__init__.py \
     && /opt/ragwatch/bin/pip install -c constraints.txt '.[agent,redis]' \
     && /opt/ragwatch/bin/pip uninstall --yes ragwatch
+COPY hatch_build.py ./
 COPY ragwatch ragwatch
 COPY dashboards/grafana dashboards/grafana
-RUN /opt/ragwatch/bin/pip install -c constraints.txt --no-deps .
 
-FROM build AS build-demo
+# The agent's hot modules are compiled: hatch_build.py. It takes some two minutes.
+FROM libraries AS build
+RUN HATCH_BUILD_HOOKS_ENABLE=1 /opt/ragwatch/bin/pip install -c constraints.txt --no-deps .
+
+# The demo is an app: it runs what `pip install` gives.
+FROM libraries AS build-demo
 RUN /opt/ragwatch/bin/pip install -c constraints.txt '.[demo]'
 
 FROM python:3.11.13-slim-bookworm AS base

@@ -6,7 +6,7 @@ RUN_STAMP := $(VENV)/.run-stamp
 DEV_STAMP := $(VENV)/.dev-stamp
 PIP := $(PY) -m pip --disable-pip-version-check
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-stack check format codegen bench collector env clean
+.PHONY: help venv demo test test-stack compiled test-compiled check format codegen bench collector env clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -33,6 +33,29 @@ test-stack: $(DEV_STAMP)  ## run what ships around the agent: collector, rules, 
 	@$(PY) -m tests.support.prepare
 	$(PY) -m pytest -n 2 --dist loadscope -m stack -q $(ARGS)
 
+COMPILED := .cache/compiled
+# What HOT in hatch_build.py names, and what that imports: mypyc puts its constants into the extensions.
+COMPILED_SOURCES := $(wildcard ragwatch/conventions/*.py ragwatch/assembly/*.py ragwatch/kpi/*.py ragwatch/*.py ragwatch/resilience/tallies.py)
+ON_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED)/site:$(CURDIR)
+
+compiled: $(COMPILED)/.site-stamp  ## compile the agent's hot modules into .cache/compiled/site (needs gcc)
+
+$(COMPILED)/.wheel-stamp: $(DEV_STAMP) hatch_build.py $(COMPILED_SOURCES)
+	rm -rf $(COMPILED)/wheel
+	HATCH_BUILD_HOOKS_ENABLE=1 $(PIP) wheel -q --no-deps --build-constraint constraints.txt -w $(COMPILED)/wheel .
+	@touch $@
+
+# All of the package is taken from the checkout once more: what is not compiled may be newer than the wheel.
+$(COMPILED)/.site-stamp: $(COMPILED)/.wheel-stamp $(shell find ragwatch -name '*.py')
+	@rm -rf $(COMPILED)/site
+	@$(PIP) install -q --no-deps --no-compile --target $(COMPILED)/site $(COMPILED)/wheel/*.whl
+	@cp -R ragwatch $(COMPILED)/site/
+	@touch $@
+
+test-compiled: $(COMPILED)/.site-stamp  ## run the tests of what is compiled, and of the agent, on the compiled build
+	$(ON_COMPILED) RAGWATCH_EXPECT=compiled $(PY) -m pytest -n auto --dist worksteal -q -o pythonpath= \
+		tests/test_record.py tests/conventions tests/assembly tests/kpi tests/agent $(ARGS)
+
 check: $(DEV_STAMP)  ## format, lint, types, layers, generated files
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -48,8 +71,11 @@ format: $(DEV_STAMP)  ## rewrite the code in the house format
 codegen: $(DEV_STAMP)  ## write the files that derive from the catalogue
 	$(VENV)/bin/ragwatch codegen
 
-bench: $(DEV_STAMP)  ## measure what ragwatch costs, beside the raw OpenTelemetry SDK
-	$(PY) -m benchmarks $(ARGS)
+# The agent is measured as its image ships it, compiled, where that can be built; PURE=1 measures the interpreted build.
+BENCH_COMPILED := $(if $(PURE),,$(if $(shell command -v cc),$(COMPILED)))
+
+bench: $(DEV_STAMP) $(BENCH_COMPILED:%=%/.site-stamp)  ## measure what ragwatch costs, beside the raw OpenTelemetry SDK
+	$(PY) -m benchmarks $(BENCH_COMPILED:%=--compiled %/site) $(ARGS)
 
 ENV_FILE := .env
 

@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["--version"]:
-        print(f"ragwatch {__version__}")
+        print(f"ragwatch {__version__}{_build()}")
         return 0
     if not arguments or arguments[0] not in VERBS:
         return _help(arguments)
@@ -80,6 +80,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _build() -> str:
+    """What ``--version`` says of the build. Where a module would be loaded from is known without loading it."""
+    from importlib.util import find_spec
+
+    found = find_spec("ragwatch.kpi.engine")
+    return " (compiled)" if found and not str(found.origin).endswith(".py") else ""
 
 
 def _read(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:

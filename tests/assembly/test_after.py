@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ragwatch.assembly import after
 from ragwatch.assembly.assembler import Assembler, Events
 from ragwatch.assembly.whole import Whole, assemble_all
+from ragwatch.conventions.own_scan import COMPILED
 from ragwatch.record import QueryRecord, Step
 from tests.support.captures import GIVEN, GOLDEN, Came, truths
 from tests.support.captures import spans_of as spans_in_file
@@ -288,6 +289,7 @@ def test_a_part_of_a_run_that_came_with_the_run_before_waits_for_the_rest() -> N
     assert [[step.step for step in record.steps] for record in live.queries] == [["retrieve", "generate"]] * 2
 
 
+@pytest.mark.skipif(COMPILED, reason="the bound is compiled in")
 def test_what_is_remembered_of_runs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(after, "MAX_BYTES", 10_000)
     live = Live()

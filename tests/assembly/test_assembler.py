@@ -45,7 +45,7 @@ def span(
     **more: Any,
 ) -> RawSpan:
     attributes = {} if kind is None else {"rag.step": kind}
-    fields: dict[str, Any] = dict.fromkeys(RawSpan._fields)
+    fields: dict[str, Any] = {"kind": 0, "links": None, "trace_state": "", "flags": 0, "dropped_attributes": 0}
     fields.update(
         trace_id=trace.to_bytes(16),
         span_id=number.to_bytes(8),

@@ -16,7 +16,7 @@ from ragwatch.conventions.registry import _recognise, builtin, conventions, docu
 from ragwatch.conventions.table import STRUCTURE
 from ragwatch.record import Step
 from tests.support.captures import GIVEN, GOLDEN, Came, spans_of
-from tests.support.paths import ROOT
+from tests.support.paths import PACKAGES, ROOT
 
 PLUGIN = """
 from ragwatch.conventions.table import Convention, Field, Rule, text
@@ -45,10 +45,8 @@ def test_a_convention_is_added_by_an_installed_package_and_a_broken_one_is_left_
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-spans\nVersion: 1.0\n")
     points = "[ragwatch_convention]\nacme = acme_spans:CONVENTION\nbroken = no_such_module:X\nodd = acme_spans:PLUGIN\n"
     (info / "entry_points.txt").write_text(points.replace("acme_spans:PLUGIN", "acme_spans:text"))
-    path = f"{tmp_path}:{ROOT}"
-    done = subprocess.run(
-        [sys.executable, "-c", ASKS], capture_output=True, text=True, env={"PYTHONPATH": path}, timeout=60
-    )
+    env = {"PYTHONPATH": f"{tmp_path}:{PACKAGES}:{ROOT}", "PYTHONSAFEPATH": "1"}
+    done = subprocess.run([sys.executable, "-c", ASKS], capture_output=True, text=True, env=env, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["1", "retrieve", "B", "{'convention':", "'acme'}"]
     assert "'broken' cannot be loaded" in done.stderr

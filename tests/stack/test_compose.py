@@ -158,6 +158,7 @@ def test_what_the_dockerfile_copies_is_let_in_and_is_enough_to_build_the_package
     names = {name for line in copied for name in line.split()}
     assert names == {
         "pyproject.toml",
+        "hatch_build.py",
         "constraints.txt",
         "README.md",
         "LICENSE",
@@ -191,6 +192,19 @@ def test_what_the_dockerfile_copies_is_let_in_and_is_enough_to_build_the_package
     asked = {extra for found in re.findall(r"'\.\[([\w,]+)\]'", DOCKERFILE.read_text()) for extra in found.split(",")}
     assert asked == {"agent", "redis", "demo"}
     assert asked <= set(re.findall(r"^Provides-Extra: (\w+)$", metadata, re.MULTILINE))
+
+
+def test_the_agents_image_is_compiled_where_a_compiler_is_and_ships_without_it(whole: Any) -> None:
+    """The stage that compiles and the one that runs have one Python: an extension fits no other."""
+    stages = {stage["name"]: stage for stage in whole["stages"]}
+    compiling = [
+        name for name, stage in stages.items() if "HATCH_BUILD_HOOKS_ENABLE=1" in json.dumps(stage["commands"])
+    ]
+    assert compiling == ["build"]
+    assert "COPY --from=build /opt/ragwatch /opt/ragwatch" in DOCKERFILE.read_text()
+    assert stages["build"]["base"] == "libraries"
+    assert stages["agent"]["base"] == "base"
+    assert stages["base"]["base"] == stages["libraries"]["base"].replace("-bookworm", "-slim-bookworm")
 
 
 def test_every_variable_is_used_and_documented_with_its_default(whole: Any) -> None:
