@@ -108,7 +108,7 @@ class Assembler:
             trace.again = trace_id in self._done
         self._hold(trace, count, count * size, row)
         trace.take(came)
-        if len(came.uncounted) < count:
+        if len(came.uncounted) + came.unread_uncounted < count:
             trace.counted = True
         if came.roots or came.unread_roots:
             trace.origin = origin

@@ -106,11 +106,14 @@ class Waiting:
 
     def read(self) -> None:
         """Read what was put off."""
+        uncounted: list[str] = []
         if self.unread_roots:
-            self.roots = self._more(self.roots, read_steps(self.unread_roots))
+            self.roots = self._more(self.roots, read_steps(self.unread_roots, uncounted))
         if self.unread:
-            self.steps = self._more(self.steps, read_steps(self.unread))
+            self.steps = self._more(self.steps, read_steps(self.unread, uncounted))
         self.unread = self.unread_roots = ()
+        if uncounted:
+            self.uncounted = self._more(self.uncounted, uncounted)
 
     @staticmethod
     def _more(held: _Some[_Held], came: list[_Held]) -> list[_Held]:

@@ -73,7 +73,7 @@ def put_off_whole(raw: bytes, traces: dict[bytes, OwnTrace]) -> bool:
     if trace is None:
         trace = traces[trace_id] = OwnTrace(trace_id)
     trace.later(raw, span_id, is_query=kind & QUERY != 0, is_child=raw[28] == 0x22)
-    trace.uncounted.append(span_id.hex())
+    trace.unread_uncounted += 1
     return True
 
 
@@ -96,8 +96,11 @@ def key_of(raw: bytes) -> bytes:
     return key
 
 
-def read_steps(raws: Sequence[bytes]) -> list[Step]:
-    """The steps of spans of one trace that were put off. What cannot be read is left out, and counted."""
+def read_steps(raws: Sequence[bytes], uncounted: list[str]) -> list[Step]:
+    """The steps of spans of one trace that were put off. What cannot be read is left out, and counted.
+
+    The ids of those that their process has not counted are added to ``uncounted``.
+    """
     found: list[Step] = []
     ids: OwnTrace | None = None
     for raw in raws:
@@ -111,11 +114,13 @@ def read_steps(raws: Sequence[bytes]) -> list[Step]:
             if step is not None:
                 found.append(step)
                 continue
-        found += _parsed(raw)
+        found += _parsed(raw, uncounted)
+    if ids is not None and ids.uncounted:
+        uncounted += ids.uncounted
     return found
 
 
-def _parsed(raw: bytes) -> list[Step]:
+def _parsed(raw: bytes, uncounted: list[str]) -> list[Step]:
     traces: dict[bytes, OwnTrace] = {}
     try:
         span = _parse_span(raw)
@@ -129,6 +134,8 @@ def _parsed(raw: bytes) -> list[Step]:
     except ProtobufError:
         unreadable["?"] += 1
         take(span, list(filter(_is_readable, encoded)), None, traces)
+    for trace in traces.values():
+        uncounted += trace.uncounted
     return [step for trace in traces.values() for step in (*trace.roots, *trace.steps)]
 
 
@@ -142,9 +149,9 @@ def _is_readable(raw: bytes) -> bool:
 
 def read(trace: OwnTrace) -> None:
     """Read what was put off of what a request holds of a trace."""
-    for step in read_steps(trace.unread_roots + trace.unread):
-        trace.put(step, counted=True)  # those that are not have their ids among ``uncounted`` already
-    trace.unread, trace.unread_roots = [], []
+    for step in read_steps(trace.unread_roots + trace.unread, trace.uncounted):
+        trace.put(step, counted=True)  # the ids of those that are not are among ``uncounted`` already
+    trace.unread, trace.unread_roots, trace.unread_uncounted = [], [], 0
 
 
 def part_of(trace: OwnTrace, keep: Callable[[bytes], bool]) -> OwnTrace:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ragwatch import semconv
 from ragwatch.conventions.own import STEP_KINDS, UNSET, finished
-from ragwatch.conventions.own_wire import EXTRA, OUTCOME, PACKED, STEP, OwnTrace, double_slot, slots
+from ragwatch.conventions.own_wire import COUNTED, EXTRA, OUTCOME, PACKED, STEP, OwnTrace, double_slot, slots
 from ragwatch.conventions.wire_values import names
 from ragwatch.record import Step
 
@@ -140,7 +140,8 @@ def _attribute(raw: bytes, at: int, until: int) -> int:
 def scan(raw: bytes, ids: OwnTrace) -> Step | None:
     """The step of an encoded span of that trace; None where it is not as encoders usually write it.
 
-    ``ids`` has the ids of the trace and of the parent before in hex. An attribute that cannot be read raises
+    ``ids`` has the ids of the trace and of the parent before in hex, and takes that of one that its process has not
+    counted. An attribute that cannot be read raises
     protobuf's ``DecodeError``.
     """
     if len(raw) < 48 or raw[0] != 0x0A or raw[1] != 16 or raw[18] != 0x12 or raw[19] != 8:
@@ -154,18 +155,19 @@ def scan(raw: bytes, ids: OwnTrace) -> Step | None:
         row[3] = ids.parent if parent_id == ids.parent_id else ids.child_of(parent_id)
         at = 38
     try:
-        return _filled(raw, at, row, ids.id)
+        return _filled(raw, at, row, ids)
     except IndexError:  # it ends too early
         return None
 
 
-def _filled(raw: bytes, at: int, row: list[Any], trace_id: str) -> Step | None:
+def _filled(raw: bytes, at: int, row: list[Any], ids: OwnTrace) -> Step | None:
     """The step whose fields stand from ``at`` on; ``row`` has its parent."""
     size = len(raw)
     doubles = slots.doubles
     extra: dict[str, Any] | None = None
     packed: Any = None
     name = b""
+    counted = False
     while at < size:
         tag = raw[at]
         length = raw[at + 1]
@@ -190,6 +192,8 @@ def _filled(raw: bytes, at: int, row: list[Any], trace_id: str) -> Step | None:
                     extra[value[0]] = value[1]
                 elif slot == PACKED:
                     packed = value
+                elif slot == COUNTED:
+                    counted = value is True
             elif tag == _NAME:
                 name = held
             elif length and held != _OK:
@@ -212,8 +216,10 @@ def _filled(raw: bytes, at: int, row: list[Any], trace_id: str) -> Step | None:
     if at != size or row[STEP] is None or row[4] is None:
         return None
     row[1] = names[name]
-    row[2] = raw[20:28].hex()
-    row[6] = trace_id
+    row[2] = span_id = raw[20:28].hex()
+    if not counted:
+        ids.uncounted.append(span_id)
+    row[6] = ids.id
     row[-1] = extra
     if packed is None and row[OUTCOME] is None:
         row[OUTCOME] = "ok"

@@ -33,6 +33,7 @@ class OwnTrace:
         "uncounted",
         "unread",
         "unread_roots",
+        "unread_uncounted",
     )
 
     def __init__(self, trace_id: bytes) -> None:
@@ -45,11 +46,13 @@ class OwnTrace:
         self.alone = False
         """One of ``steps`` has no parent: no query will come."""
         self.uncounted: list[str] = []
-        """The ids of those that their process has not counted."""
+        """The ids of those that their process has not counted, and that were read."""
         self.unread: list[bytes] = []
         """Spans that are read later, if ever, and that are no queries."""
         self.unread_roots: list[bytes] = []
         """The same of queries."""
+        self.unread_uncounted = 0
+        """How many of those two their process has not counted."""
         self.parent_id = b""
         self.parent = ""
         """The same in hex: most steps have the same parent."""

@@ -146,6 +146,10 @@ def test_only_the_mark_says_that_a_step_is_counted(marks: list[Any]) -> None:
         held.append(Span(trace_id=b"t" * 16, span_id=number.to_bytes(8), attributes=key_values(found)))
     with build(as_compiled=len(held) % 2 == 0):
         ((trace,),) = [group.own for group in decode_steps(request_of(held))]
+        unread = trace.unread_uncounted
+        read(trace)
+    assert trace.unread_uncounted == 0
+    assert unread <= len(trace.uncounted)
     assert trace.uncounted == [number.to_bytes(8).hex() for number, mark in enumerate(marks) if mark is not True]
     part = part_of(trace, lambda span_id: span_id[-1] % 2 == 0)
     assert part.span_ids == [number.to_bytes(8) for number in range(0, len(marks), 2)]
@@ -212,11 +216,13 @@ def test_a_span_that_looks_whole_is_read_as_protobuf_reads_it(
     assert not others
     assert put_off_whole(body, traces)
     ((trace_id, trace),) = traces.items()
-    assert trace.uncounted == [body[20:28].hex()]
+    assert trace.unread_uncounted == 1
     assert bool(trace.unread_roots) == (own[0][2].step == "query")
     for as_compiled in (True, False):
         with build(as_compiled=as_compiled):
-            (step,) = read_steps([body])
+            uncounted: list[str] = []
+            (step,) = read_steps([body], uncounted)
+            assert uncounted == [step.span_id]
         assert in_order([(trace_id, body[20:28], step, False)]) == in_order(own)
 
 
