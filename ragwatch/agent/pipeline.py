@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from time import monotonic, time
 from typing import Any
 
@@ -39,6 +40,8 @@ from ragwatch.record import QueryRecord, Step
 BATCH_BYTES = 1 << 20
 BATCH_ROWS = 500
 IDLE_S = 0.02
+RARELY = 4
+"""How many commits apart the last queries are written where all that are kept are new ones at each."""
 RETIRE_INTERVAL_S = 1.0
 KEY_BYTES = 24
 """Of a span that waits: its trace's id and its own."""
@@ -61,7 +64,7 @@ class Pipeline:
         self._streams = Streams()
         self._origins: dict[int, tuple[dict[str, Any], Origin]] = {}
         self._queries: deque[tuple[str, Callable[[], QueryRecord]]] = deque(maxlen=settings.queries_kept or 1)
-        """(trace id, what makes the record) since the last commit."""
+        """(trace id, what makes the record) that are not written yet."""
         self._dead: list[tuple[Row, str]] = []
         self._judged: dict[bytes, Judgement] = {}
         """Judgements that were counted since the last commit, by their keys."""
@@ -78,6 +81,8 @@ class Pipeline:
         self._starts = 1
         self._dirty = False
         self._committed_at = self._retired_at = monotonic()
+        self._written_at = -inf
+        """When queries were written."""
         self._resume()
         self._starts = self._count_starts() if counts_start else 1
 
@@ -87,7 +92,7 @@ class Pipeline:
             busy = self.step()
             if not busy:
                 stopping.wait(IDLE_S)
-        self.commit()
+        self.commit(last=True)
         self._store.close()
         self._reader.close()
 
@@ -112,7 +117,7 @@ class Pipeline:
                 self.commit()
         return bool(rows)
 
-    def commit(self) -> None:
+    def commit(self, *, last: bool = False) -> None:
         """Make everything that was processed visible, in one transaction."""
         started = monotonic()
         self._streams.retire(time(), self._settings.stream_idle_s)
@@ -130,18 +135,24 @@ class Pipeline:
         store.write_meta(connection, "starts", None)
         if self._judged:
             judgement_rows.add_judgements(connection, self._judged.values())
-        if self._queries:
+        if self._queries and (last or self._are_queries_due(started)):
             query_rows.add_queries(connection, (make() for _, make in self._queries), self._settings.queries_kept)
+            self._queries.clear()
+            self._written_at = started
         for row, reason in self._dead:
             store.add_dead_letter(connection, row.id, row.signal, reason, row.body)
         self._streams.save(connection)
         connection.execute("COMMIT")
-        self._queries.clear()
         self._judged.clear()
         self._dead.clear()
         self._dirty = False
         self._committed_at = monotonic()
         self._engine.record("ragwatch.agent.commit.duration", {"store": "pipeline"}, self._committed_at - started)
+
+    def _are_queries_due(self, now: float) -> bool:
+        """Not at each commit where more come than are kept: to write those was an eighth of what the process did."""
+        waited = now - self._written_at
+        return len(self._queries) < self._settings.queries_kept or waited >= RARELY * self._settings.commit_interval_s
 
     def _resume(self) -> None:
         """Go on where the last commit ended; steps that waited then are read again from the inbox."""
@@ -275,7 +286,7 @@ class Pipeline:
             self._queries.append((record.trace_id, lambda: record))
 
     def _counted_query(self, trace_id: str, make: Callable[[], QueryRecord]) -> None:
-        """Of those that came since the last commit only the last are kept; the others' records are never made."""
+        """Of those that are not written yet only the last are kept; the others' records are never made."""
         self._dirty = True
         if self._settings.queries_kept:
             self._queries.append((trace_id, lambda: self._priced(make())))

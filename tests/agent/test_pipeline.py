@@ -215,6 +215,22 @@ def test_only_the_last_queries_are_kept(files: Files) -> None:
     assert len(stored(files)) == 50
 
 
+def test_where_more_come_than_are_kept_they_are_not_written_at_each_commit(files: Files) -> None:
+    requests = Requests(60)
+    pipeline = files.pipeline(queries_kept=5, commit_interval_s=1000)
+    seen = []
+    for number in range(2):
+        files.put(requests.make(number))
+        drain(pipeline)
+        seen.append({query["trace_id"] for query in stored(files)})
+    assert (len(seen[0]), seen[1]) == (5, seen[0]), "written at the first commit only"
+    assert files.count("rag.query.duration") == 20, "counted at each"
+    pipeline.commit(last=True)
+    shown = {query["trace_id"] for query in stored(files)}
+    assert len(shown) == 5
+    assert not shown & seen[0]
+
+
 def test_the_inbox_keeps_rows_that_hold_waiting_steps(files: Files) -> None:
     files.put(Requests(3).make(1), Requests(30).make(2))
     pipeline = files.pipeline(linger_s=0.0)
