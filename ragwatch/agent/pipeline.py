@@ -37,7 +37,8 @@ from ragwatch.kpi.engine import Engine
 from ragwatch.kpi.otlp_in import data_points, from_request, log_records
 from ragwatch.record import QueryRecord, Step
 
-BATCH_BYTES = 1 << 20
+BATCH_BYTES = 1 << 18
+"""Small, so that what is whole is handed on between two batches, and does not pile up."""
 BATCH_ROWS = 500
 IDLE_S = 0.02
 RARELY = 4
