@@ -17,7 +17,6 @@ from ragwatch.agent.supervisor import Supervisor, bind
 from ragwatch.config.agent_values import AgentValues, to_environment
 from ragwatch.errors import ConfigError
 
-
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "262144", "MALLOC_ARENA_MAX": "2"}
 """What the agent's processes tell glibc unless the environment does: requests of 100 kB come and go at random, and in
 the heap they left holes of 15 MB."""
