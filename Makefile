@@ -54,7 +54,7 @@ $(COMPILED)/.site-stamp: $(COMPILED)/.wheel-stamp $(shell find ragwatch -name '*
 
 test-compiled: $(COMPILED)/.site-stamp  ## run the tests of what is compiled, and of the agent, on the compiled build
 	$(ON_COMPILED) RAGWATCH_EXPECT=compiled $(PY) -m pytest -n auto --dist worksteal -q -o pythonpath= \
-		tests/test_record.py tests/conventions tests/assembly tests/kpi tests/agent $(ARGS)
+		tests/test_record.py tests/conventions tests/assembly tests/kpi tests/agent tests/chaos tests/e2e $(ARGS)
 
 check: $(DEV_STAMP)  ## format, lint, types, layers, generated files
 	$(VENV)/bin/ruff format --check .
