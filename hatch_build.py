@@ -40,9 +40,8 @@ class CompiledBuild(BuildHookInterface[Any]):
         if version == "editable":  # an extension would hide the source that is being edited
             return
         self._require_compiler()
-        self._scratch = TemporaryDirectory(
-            prefix="ragwatch-compiled-"
-        )  # finalize removes it, or the end of the process
+        # finalize removes it, or the end of the process
+        self._scratch = TemporaryDirectory(prefix="ragwatch-compiled-")
         scratch = Path(self._scratch.name)
         with chdir(self.root):
             built = self._compile(scratch)

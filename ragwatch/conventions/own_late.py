@@ -14,7 +14,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from ragwatch import semconv
 from ragwatch.conventions.own import STEP_KINDS
-from ragwatch.conventions.own_scan import COMPILED, QUERY, looks_whole, scan
+from ragwatch.conventions.own_scan import COMPILED, PARENT, QUERY, looks_whole, scan
 from ragwatch.conventions.own_wire import MARK, OwnTrace, encoded_text, slots, take
 from ragwatch.conventions.rare_fields import rare_fields
 from ragwatch.conventions.shapes import unreadable
@@ -64,7 +64,7 @@ def put_off(raw: bytes, traces: dict[bytes, OwnTrace]) -> bool:
 
 
 def put_off_whole(raw: bytes, traces: dict[bytes, OwnTrace]) -> bool:
-    """The same for an encoded span as encoders usually write it, marked or not; whether it is one."""
+    """The same for an encoded span as encoders usually write it, not marked; whether it is one."""
     kind = looks_whole(raw)
     if not kind:
         return False
@@ -72,7 +72,7 @@ def put_off_whole(raw: bytes, traces: dict[bytes, OwnTrace]) -> bool:
     trace = traces.get(trace_id)
     if trace is None:
         trace = traces[trace_id] = OwnTrace(trace_id)
-    trace.later(raw, span_id, is_query=kind & QUERY != 0, is_child=raw[28] == 0x22)
+    trace.later(raw, span_id, is_query=kind & QUERY != 0, is_child=raw[28] == PARENT)
     trace.unread_uncounted += 1
     return True
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ragwatch import semconv
 from ragwatch.conventions.own import STEP_KINDS, UNSET, finished
-from ragwatch.conventions.own_wire import COUNTED, EXTRA, OUTCOME, PACKED, STEP, OwnTrace, double_slot, slots
+from ragwatch.conventions.own_wire import BLANK, COUNTED, EXTRA, OUTCOME, PACKED, STEP, OwnTrace, double_slot, slots
 from ragwatch.conventions.wire_values import names
 from ragwatch.record import Step
 
@@ -22,10 +22,9 @@ QUERY: Final = 2
 """What ``looks_whole`` says of a span: it is a step of ragwatch's; and that step is a query."""
 _KINDS: Final = frozenset(kind.encode() for kind in STEP_KINDS)
 _MARK_KEY: Final = semconv.COUNTED.encode()
-_BLANK: Final[list[Any]] = [None] * EXTRA
 _unpack_times: Final = Struct("<QxQ").unpack_from
 _new_step: Final = tuple.__new__
-_PARENT: Final = 0x22
+PARENT: Final = 0x22
 _NAME: Final = 0x2A
 _KIND: Final = 0x30
 _START: Final = 0x39
@@ -36,6 +35,16 @@ _STATUS: Final = 0x7A
 _OK: Final = b"\x18\x01"
 
 
+def _has_ids(raw: bytes) -> bool:
+    """Whether the ids of trace and span stand first, and anything else behind them."""
+    return len(raw) >= 48 and raw[0] == 0x0A and raw[1] == 16 and raw[18] == 0x12 and raw[19] == 8
+
+
+def _long(raw: bytes, at: int) -> int:
+    """A length of two bytes, the second of which is at ``at``; -1 where there are more, or fewer."""
+    return raw[at - 1] - 128 + (raw[at] << 7) if at < len(raw) and raw[at] < 128 else -1
+
+
 def looks_whole(raw: bytes) -> int:
     """Whether an encoded span is one of ragwatch's that ``scan`` will read: OWN, OWN | QUERY, or 0 where it is not.
 
@@ -43,10 +52,10 @@ def looks_whole(raw: bytes) -> int:
     what it is the length of, down to the values of attributes. A span that its process has counted is not among them.
     """
     size = len(raw)
-    if size < 48 or raw[0] != 0x0A or raw[1] != 16 or raw[18] != 0x12 or raw[19] != 8:
+    if not _has_ids(raw):
         return 0
     at = 28
-    if raw[28] == _PARENT:
+    if raw[28] == PARENT:
         if raw[29] != 8:
             return 0
         at = 38
@@ -57,12 +66,10 @@ def looks_whole(raw: bytes) -> int:
         at += 2
         if tag == _ATTRIBUTE or tag == _NAME or tag == _STATUS:  # noqa: PLR1714, SIM109 - no set, compiled
             if length > 127:
-                if at >= size or raw[at] > 127:
-                    return 0
-                length += (raw[at] << 7) - 128
+                length = _long(raw, at)
                 at += 1
             until = at + length
-            if until > size:
+            if length < 0 or until > size:
                 return 0
             if tag == _ATTRIBUTE:
                 said = _attribute(raw, at, until)
@@ -100,9 +107,7 @@ def _attribute(raw: bytes, at: int, until: int) -> int:
     held = raw[value + 1]
     value += 2
     if held > 127:
-        if value >= until or raw[value] > 127:
-            return 0
-        held += (raw[value] << 7) - 128
+        held = _long(raw, value)
         value += 1
     if value + held != until or held < 2:
         return 0
@@ -111,11 +116,9 @@ def _attribute(raw: bytes, at: int, until: int) -> int:
         length = raw[value + 1]
         value += 2
         if length > 127:
-            if value >= until or raw[value] > 127:
-                return 0
-            length += (raw[value] << 7) - 128
+            length = _long(raw, value)
             value += 1
-        if value + length != until:
+        if length < 0 or value + length != until:
             return 0
         if key == len(semconv.STEP) and raw[at + 2 : at + 2 + key] == STEP_KEY[2:]:
             step = raw[value:until]
@@ -141,16 +144,13 @@ def scan(raw: bytes, ids: OwnTrace) -> Step | None:
     """The step of an encoded span of that trace; None where it is not as encoders usually write it.
 
     ``ids`` has the ids of the trace and of the parent before in hex, and takes that of one that its process has not
-    counted. An attribute that cannot be read raises
-    protobuf's ``DecodeError``.
+    counted. An attribute that cannot be read raises protobuf's ``DecodeError``.
     """
-    if len(raw) < 48 or raw[0] != 0x0A or raw[1] != 16 or raw[18] != 0x12 or raw[19] != 8:
+    if not _has_ids(raw) or raw[2:18] != ids.trace_id:
         return None
-    if raw[2:18] != ids.trace_id:
-        return None
-    row: list[Any] = _BLANK.copy()
+    row: list[Any] = BLANK.copy()
     at = 28
-    if raw[28] == _PARENT and raw[29] == 8:
+    if raw[28] == PARENT and raw[29] == 8:
         parent_id = raw[30:38]
         row[3] = ids.parent if parent_id == ids.parent_id else ids.child_of(parent_id)
         at = 38
@@ -174,9 +174,9 @@ def _filled(raw: bytes, at: int, row: list[Any], ids: OwnTrace) -> Step | None:
         at += 2
         if tag == _ATTRIBUTE or tag == _NAME or tag == _STATUS:  # noqa: PLR1714, SIM109 - no set, compiled
             if length > 127:
-                if raw[at] > 127:
+                length = _long(raw, at)
+                if length < 0:
                     return None
-                length += (raw[at] << 7) - 128
                 at += 1
             held = raw[at : at + length]
             at += length
